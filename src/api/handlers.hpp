@@ -1,0 +1,23 @@
+// The handlers behind the rows of routes.cpp. Each runs on the lane of its row, may block and throw, and answers exactly once.
+#pragma once
+#include <memory>
+
+#include "api/route.hpp"
+
+namespace riverbox::api {
+
+using CallPtr = std::shared_ptr<Call>;
+
+// Runs `work` on another lane; its errors become the answer.
+void on_lane(CallPtr call, Lane lane, void (*work)(CallPtr));
+void on_lane(CallPtr call, Lane lane, std::function<void()> work);
+
+// environment_handlers.cpp
+void list_containers(CallPtr), create_container(CallPtr), start_container(CallPtr), stop_container(CallPtr), delete_container(CallPtr);
+void create_tar(CallPtr), list_archives(CallPtr), download_archive(CallPtr);
+// task_handlers.cpp
+void submit(CallPtr), task_status(CallPtr), list_tasks(CallPtr), kill_task(CallPtr), control_task(CallPtr), task_stdout(CallPtr), task_stderr(CallPtr);
+// node_handlers.cpp
+void list_nodes(CallPtr), health(CallPtr), version(CallPtr), complete(CallPtr);
+
+}  // namespace riverbox::api

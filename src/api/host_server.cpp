@@ -1,0 +1,107 @@
+#include "api/host_server.hpp"
+
+#include "api/handlers.hpp"
+#include "api/services.hpp"
+#include "api/sockets.hpp"
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "net/server.hpp"
+
+namespace riverbox::api {
+namespace {
+
+docker::Engine make_engine(const Config& config) {
+  return docker::Engine(config.docker.endpoint.empty() ? docker::Endpoint::from_environment() : docker::Endpoint::parse(config.docker.endpoint));
+}
+
+// Where the output of a task goes, relative to the share: each prefix as its original does.
+std::string log_file(const std::string& prefix, TaskId id, bool is_stderr) {
+  if (prefix == "hakuriver") return is_stderr ? "task_errors/" + id.str() + ".err" : "task_outputs/" + id.str() + ".out";
+  return "logs/" + id.str() + (is_stderr ? "/stderr.log" : "/stdout.log");
+}
+
+std::string token_of(const Config& config) {
+  if (config.security.auth == "none") {
+    log::warning("host", "authentication is OFF ([security] auth = \"none\"): whoever reaches the port is root on every node");
+    return "";
+  }
+  return config.security.token.empty() ? net::read_or_create_token(config.security.token_file) : config.security.token;
+}
+
+bool changes_something(const std::string& method) { return method != "GET" && method != "HEAD"; }
+
+}  // namespace
+
+Services::Services(boost::asio::io_context& l, const Config& c, std::string t, bool shares_daemon_with_runner)
+    : loop(l),
+      config(c),
+      token(std::move(t)),
+      naming(config.docker.prefix),
+      engine(make_engine(config)),
+      database(config.database.db_file, store::kHostMigrations),
+      node_repository(database),
+      task_repository(database),
+      publications(database),
+      environments(engine, naming, environment::Share(config.container_dir()), publications,
+                   {.keep_versions = config.docker.keep_versions, .keep_image = shares_daemon_with_runner}),
+      nodes(node_repository, config.timing.heartbeat_interval, config.timing.heartbeat_timeout_factor),
+      tasks(task_repository, nodes, [prefix = config.docker.prefix](TaskId id, bool is_stderr) { return log_file(prefix, id, is_stderr); }),
+      access(config, token) {}
+
+struct HostServer::Impl {
+  Impl(boost::asio::io_context& loop, HostServerOptions options)
+      : services(loop, options.config, token_of(options.config), options.shares_daemon_with_runner),
+        server(loop, {.bind_address = options.config.network.host_bind_ip, .port = options.config.network.host_port},
+               {.http = [this](net::Request request, std::shared_ptr<net::Responder> responder) { handle(std::move(request), std::move(responder)); },
+                .upgrade = [this](const net::Request& request) { return decide_upgrade(services, request); }}) {}
+
+  // Loop thread: checks, then hands over to the lane of the row.
+  void handle(net::Request request, std::shared_ptr<net::Responder> responder) {
+    auto found = match(request.method, request.path);
+    if (!found.route) return responder->send(found.known_path ? detail(405, "Method Not Allowed") : detail(404, "Not Found"));
+    if (changes_something(request.method))
+      if (auto refusal = services.access.check_origin(request)) return responder->send(*refusal);
+    if (found.route->access == Access::token)
+      if (auto refusal = services.access.check_token(request)) return responder->send(*refusal);
+    auto call = std::make_shared<Call>(Call{services, std::move(request), std::move(found.parameters), found.dialect, std::move(responder)});
+    on_lane(call, found.route->lane, found.route->handler);
+  }
+
+  // Docker and the share may be away: that is said, and each request that needs them says it again.
+  void recover() {
+    services.slow.post([this] {
+      try {
+        services.environments.share().prepare();
+        services.environments.share().remove_stale_temporaries(24 * 3600);
+      } catch (const std::exception& e) {
+        log::error("host", "the share is not usable", {{"reason", e.what()}});
+      }
+      services.environments.recover();
+    });
+    services.docker.post([this] {
+      try {
+        auto version = services.engine.version();
+        log::info("host", "Docker Engine found", {{"version", version.engine}, {"api", version.api}});
+      } catch (const std::exception& e) {
+        log::warning("host", "no Docker Engine; environments cannot be managed", {{"reason", e.what()}});
+      }
+    });
+  }
+
+  Services services;
+  net::Server server;
+};
+
+HostServer::HostServer(boost::asio::io_context& loop, HostServerOptions options) : impl_(std::make_unique<Impl>(loop, std::move(options))) {}
+HostServer::~HostServer() = default;
+
+void HostServer::start() {
+  impl_->recover();
+  log::info("host", "listening", {{"address", impl_->services.config.network.host_bind_ip}, {"port", std::to_string(port())}});
+}
+
+void HostServer::stop() { impl_->server.stop(); }
+std::uint16_t HostServer::port() const { return impl_->server.port(); }
+std::string HostServer::token() const { return impl_->services.token; }
+
+}  // namespace riverbox::api

@@ -1,0 +1,35 @@
+// The host as one object: store, services, workers, routes and listening socket.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <boost/asio/io_context.hpp>
+
+#include "base/config.hpp"
+
+namespace riverbox::api {
+
+struct HostServerOptions {
+  Config config;
+  // `riverbox up`: a runner uses the same daemon, so create-tar leaves the image that it made for it.
+  bool shares_daemon_with_runner = false;
+};
+
+class HostServer {
+public:
+  // Opens the store, makes the token, binds the port. Throws ConfigError, IoError, Unavailable (port in use). Docker or the
+  // share being away is no error: the host starts and says so where it matters.
+  HostServer(boost::asio::io_context& loop, HostServerOptions options);
+  ~HostServer();
+  void start();  // loop thread: begins to accept; recovery runs in the background
+  void stop();   // loop thread: no new connections, open ones are closed
+  std::uint16_t port() const;
+  std::string token() const;  // "" with auth = "none"
+
+private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace riverbox::api

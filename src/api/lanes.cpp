@@ -1,0 +1,37 @@
+#include "api/handlers.hpp"
+#include "api/services.hpp"
+
+namespace riverbox::api {
+namespace {
+
+os::WorkerPool& pool(Services& s, Lane lane) {
+  switch (lane) {
+    case Lane::state: return s.state;
+    case Lane::docker: return s.docker;
+    case Lane::share: return s.share;
+    case Lane::slow: return s.slow;
+  }
+  return s.slow;
+}
+
+}  // namespace
+
+void on_lane(CallPtr call, Lane lane, std::function<void()> work) {
+  auto& workers = pool(call->services, lane);
+  auto guarded = [call, work = std::move(work)] {
+    try {
+      work();
+    } catch (const std::exception& e) {
+      call->responder->send(error_response(e));
+    }
+  };
+  if (!workers.post(std::move(guarded)))
+    call->responder->send(detail(503, "the host is busy: everything that works on '" + workers.name() +
+                                          "' is waiting for an answer. Look at the host's log, then try again."));
+}
+
+void on_lane(CallPtr call, Lane lane, void (*work)(CallPtr)) {
+  on_lane(call, lane, [call, work] { work(call); });
+}
+
+}  // namespace riverbox::api

@@ -1,0 +1,165 @@
+// The host's end of a link (docs/link-protocol.md). Frames are parsed on the loop; what they say is applied on the state worker, in order.
+#include <mutex>
+
+#include "api/services.hpp"
+#include "api/shapes.hpp"
+#include "api/sockets.hpp"
+#include "base/log.hpp"
+#include "base/strings.hpp"
+
+namespace riverbox::api {
+namespace {
+
+using nlohmann::json;
+
+class LinkSession : public host::RunnerLink, public std::enable_shared_from_this<LinkSession> {
+public:
+  LinkSession(Services& services, std::shared_ptr<net::WebSocket> socket, std::string address)
+      : services_(services), socket_(std::move(socket)), address_(std::move(address)) {}
+
+  void start() {
+    auto self = shared_from_this();
+    socket_->start({.message = [self](std::string_view data, bool binary) { self->received(data, binary); },
+                    .closed = [self](std::uint16_t, std::string_view) { self->closed(); },
+                    .drained = [] {}});
+  }
+
+  // ---- host::RunnerLink
+  void dispatch(const TaskSpec& spec) override { send({{"type", "dispatch"}, {"task", spec}}); }
+  void kill(TaskId id, int attempt) override { send({{"type", "kill"}, {"task_id", id.str()}, {"attempt", attempt}}); }
+  void control(const std::string& action, TaskId id, int attempt, std::function<void(bool, std::string)> done) override {
+    auto request = random_hex(8);
+    {
+      std::lock_guard lock(mutex_);
+      if (!gone_) {
+        requests_.emplace(request, std::move(done));
+        done = nullptr;
+      }
+    }
+    if (done) return done(false, "the link to the runner broke");
+    send({{"type", action}, {"task_id", id.str()}, {"attempt", attempt}, {"request", request}});
+  }
+  void open_logs(const std::string& stream, TaskId id, int attempt, std::uint64_t stdout_from, std::uint64_t stderr_from) override {
+    send({{"type", "open_logs"}, {"stream", stream}, {"task_id", id.str()}, {"attempt", attempt}, {"stdout_from", stdout_from}, {"stderr_from", stderr_from}});
+  }
+
+private:
+  void send(const json& message) { socket_->send(message.dump(-1, ' ', false, json::error_handler_t::replace), false); }
+
+  void refuse(const std::string& why) {
+    log::warning("host", "runner refused", {{"from", address_}, {"reason", why}});
+    send({{"type", "refused"}, {"message", why}});
+    socket_->close(1008, "refused");
+  }
+
+  void received(std::string_view data, bool binary) {
+    auto message = binary ? json() : json::parse(data, nullptr, false);
+    if (!message.is_object() || !message.contains("type") || !message["type"].is_string()) return refuse("a frame that is no message");
+    // The state worker applies messages one after the other, so their order is kept.
+    services_.state.post([self = shared_from_this(), message = std::move(message)] {
+      try {
+        self->apply(message);
+      } catch (const std::exception& e) {
+        self->refuse(e.what());
+      }
+    });
+  }
+
+  void apply(const json& m) {
+    const auto& type = m["type"].get_ref<const std::string&>();
+    if (type == "hello") return hello(m);
+    if (hostname_.empty()) throw InvalidInput("the first message must be hello");
+    if (type == "report") {
+      services_.tasks.apply(m.at("report").get<TaskReport>());
+      return send({{"type", "ack"}, {"sequence", m.at("sequence").get<std::int64_t>()}});
+    }
+    if (type == "synced") return services_.tasks.reconcile(hostname_, attempts_);
+    if (type == "heartbeat") return heartbeat(m);
+    if (type == "result") return result(m);
+    log::debug("host", "unknown message of a runner ignored", {{"node", hostname_}, {"type", type}});
+  }
+
+  void hello(const json& m) {
+    if (!hostname_.empty()) throw InvalidInput("a second hello");
+    if (m.value("protocol", 0) != 1) throw InvalidInput("unknown version of the link protocol", "Install the same riverbox version on host and runners.");
+    host::NodeDescription d;
+    d.hostname = NodeName::parse(m.at("node").get<std::string>()).str();
+    d.version = m.value("version", "");
+    d.address = address_;
+    d.cores = m.at("cores").get<int>();
+    d.memory_bytes = m.at("memory_bytes").get<std::uint64_t>();
+    if (auto numa = m.find("numa"); numa != m.end() && numa->is_object())
+      for (const auto& [id, node] : numa->items())
+        if (auto number = parse_u64(id)) d.numa[static_cast<int>(*number)] = {node.at("cores").get<std::vector<int>>(), node.value("memory_bytes", std::uint64_t{0})};
+    d.gpus = gpus_of(m);
+    for (const auto& a : m.value("attempts", json::array()))
+      attempts_.push_back({TaskId::parse(a.at("task_id").get<std::string>()), a.value("attempt", 1), a.value("epoch", std::int64_t{1})});
+    auto epoch = services_.nodes.connect(d, shared_from_this());
+    hostname_ = d.hostname;
+    if (is_gone()) return services_.nodes.disconnect(hostname_, this);  // closed() came while we waited
+    send({{"type", "welcome"}, {"epoch", epoch}, {"heartbeat_interval_s", services_.nodes.heartbeat_interval().count()},
+          {"shared_dir", services_.config.paths.shared_dir.string()}});
+  }
+
+  static std::vector<os::Gpu> gpus_of(const json& m) {
+    std::vector<os::Gpu> out;
+    for (const auto& gpu : m.value("gpus", json::array())) out.push_back(parse_gpu(gpu));
+    return out;
+  }
+
+  void heartbeat(const json& m) {
+    os::Load load;
+    load.cpu_percent = m.value("cpu_percent", 0.0);
+    load.memory_percent = m.value("memory_percent", 0.0);
+    load.memory_used_bytes = m.value("memory_used_bytes", std::uint64_t{0});
+    load.memory_total_bytes = m.value("memory_total_bytes", std::uint64_t{0});
+    if (auto t = m.find("temperature_avg"); t != m.end() && t->is_number()) load.average_temperature = t->get<double>();
+    if (auto t = m.find("temperature_max"); t != m.end() && t->is_number()) load.maximum_temperature = t->get<double>();
+    services_.nodes.heartbeat(hostname_, this, load, gpus_of(m));
+  }
+
+  void result(const json& m) {
+    std::function<void(bool, std::string)> done;
+    {
+      std::lock_guard lock(mutex_);
+      auto found = requests_.extract(m.at("request").get<std::string>());
+      if (found) done = std::move(found.mapped());
+    }
+    if (done) done(m.value("ok", false), m.value("message", ""));
+  }
+
+  bool is_gone() {
+    std::lock_guard lock(mutex_);
+    return gone_;
+  }
+
+  void closed() {
+    std::map<std::string, std::function<void(bool, std::string)>> open;
+    {
+      std::lock_guard lock(mutex_);
+      gone_ = true;
+      open.swap(requests_);
+    }
+    for (auto& [request, done] : open) done(false, "the link to the runner broke");
+    services_.state.post([self = shared_from_this()] {
+      if (!self->hostname_.empty()) self->services_.nodes.disconnect(self->hostname_, self.get());
+    });
+  }
+
+  Services& services_;
+  std::shared_ptr<net::WebSocket> socket_;
+  std::string address_;
+  std::string hostname_;                        // state worker; empty before hello
+  std::vector<host::KnownAttempt> attempts_;    // state worker
+  std::mutex mutex_;                            // guards the two below
+  std::map<std::string, std::function<void(bool, std::string)>> requests_;
+  bool gone_ = false;
+};
+
+}  // namespace
+
+void start_link(Services& services, std::shared_ptr<net::WebSocket> socket, std::string remote_address) {
+  std::make_shared<LinkSession>(services, std::move(socket), std::move(remote_address))->start();
+}
+
+}  // namespace riverbox::api

@@ -1,0 +1,61 @@
+#include "api/handlers.hpp"
+#include "api/services.hpp"
+#include "api/shapes.hpp"
+#include "base/error.hpp"
+#include "config.h"
+
+namespace riverbox::api {
+
+void list_nodes(CallPtr call) {
+  auto usage = call->services.tasks.usage();
+  Json out = Json::array();
+  for (const auto& node : call->services.nodes.all()) out.push_back(node_shape(node, usage[node.description.hostname]));
+  call->reply(out);
+}
+
+void health(CallPtr call) {
+  auto wanted = call->request.query.find("hostname");
+  if (wanted != call->request.query.end()) {
+    auto node = call->services.nodes.find(wanted->second);
+    if (!node) throw NotFound("Node '" + wanted->second + "' not found", "`hakuriver.client nodes` shows the nodes there are.");
+    return call->reply(Json::array({health_sample_shape(*node)}));
+  }
+  auto nodes = call->services.nodes.all();
+  Json sample = Json::array();
+  for (const auto& node : nodes) sample.push_back(health_sample_shape(node));
+  call->reply({{"nodes", Json::array({sample})}, {"aggregate", Json::array({health_aggregate_shape(nodes)})}});
+}
+
+void version(CallPtr call) {
+  call->reply({{"version", RIVERBOX_VERSION}, {"api", 1}, {"auth", call->services.access.requires_token() ? "token" : "none"}});
+}
+
+// Candidates for shell completion.
+void complete(CallPtr call) {
+  const auto& kind = call->parameter("kind");
+  auto& s = call->services;
+  Json out = Json::array();
+  if (kind == "containers") {
+    for (const auto& c : s.environments.list())
+      if (c.managed) out.push_back(c.name);
+  } else if (kind == "nodes") {
+    for (const auto& n : s.nodes.all()) out.push_back(n.description.hostname);
+  } else if (kind == "environments") {
+    return on_lane(call, Lane::share, [call] {
+      Json names = Json::array();
+      for (const auto& [name, versions] : call->services.environments.share().list(false)) names.push_back(name.str());
+      call->reply(names);
+    });
+  } else if (kind == "tasks") {
+    return on_lane(call, Lane::state, [call] {
+      Json ids = Json::array();
+      for (const auto& t : call->services.tasks.list(std::nullopt, 50, 0)) ids.push_back(t.spec.id.str());
+      call->reply(ids);
+    });
+  } else {
+    throw NotFound("Not Found");
+  }
+  call->reply(out);
+}
+
+}  // namespace riverbox::api

@@ -1,0 +1,37 @@
+// The table. To find what answers a path, look here.
+#include "api/handlers.hpp"
+
+namespace riverbox::api {
+
+const std::vector<Route>& routes() {
+  static const std::vector<Route> table{
+      // environments: containers on the host, archives on the share
+      {"GET", "/docker/host/containers", Lane::docker, Access::token, list_containers},
+      {"POST", "/docker/host/create", Lane::slow, Access::token, create_container},
+      {"POST", "/docker/host/start/{name}", Lane::docker, Access::token, start_container},
+      {"POST", "/docker/host/stop/{name}", Lane::docker, Access::token, stop_container},
+      {"POST", "/docker/host/delete/{name}", Lane::docker, Access::token, delete_container},
+      {"POST", "/docker/create_tar/{name}", Lane::slow, Access::token, create_tar},
+      {"GET", "/docker/list", Lane::share, Access::token, list_archives},
+      {"GET", "/docker/container/{name}", Lane::slow, Access::token, download_archive},
+      // nodes
+      {"GET", "/nodes", Lane::state, Access::token, list_nodes},
+      {"GET", "/health", Lane::state, Access::token, health},
+      // tasks
+      {"POST", "/submit", Lane::share, Access::token, submit},
+      {"GET", "/status/{id}", Lane::state, Access::token, task_status},
+      {"GET", "/tasks", Lane::state, Access::token, list_tasks},
+      {"POST", "/kill/{id}", Lane::state, Access::token, kill_task},
+      {"POST", "/command/{id}/{action}", Lane::state, Access::token, control_task},
+      {"GET", "/task/{id}/stdout", Lane::state, Access::token, task_stdout},
+      {"GET", "/task/{id}/stderr", Lane::state, Access::token, task_stderr},
+      {"GET", "/tasks/{id}/stdout", Lane::state, Access::token, task_stdout},
+      {"GET", "/tasks/{id}/stderr", Lane::state, Access::token, task_stderr},
+      // the product itself
+      {"GET", "/version", Lane::state, Access::open, version},
+      {"GET", "/complete/{kind}", Lane::docker, Access::token, complete},
+  };
+  return table;
+}
+
+}  // namespace riverbox::api

@@ -1,0 +1,44 @@
+// What the handlers work with. Made by HostServer; outlives every call.
+#pragma once
+#include <memory>
+
+#include <boost/asio/io_context.hpp>
+
+#include "api/log_broker.hpp"
+#include "base/config.hpp"
+#include "docker/engine.hpp"
+#include "host/environments.hpp"
+#include "host/nodes.hpp"
+#include "host/tasks.hpp"
+#include "net/security.hpp"
+#include "os/worker_pool.hpp"
+#include "store/host_store.hpp"
+
+namespace riverbox::api {
+
+struct Services {
+  Services(boost::asio::io_context& loop, const Config& config, std::string token, bool shares_daemon_with_runner);
+
+  boost::asio::io_context& loop;
+  Config config;
+  std::string token;
+  docker::Naming naming;
+  docker::Engine engine;
+  store::Database database;
+  store::NodeRepository node_repository;
+  store::TaskRepository task_repository;
+  store::PublicationRepository publications;
+  host::Environments environments;
+  host::Nodes nodes;
+  host::Tasks tasks;
+  net::AccessPolicy access;
+  LogBroker broker;
+  // Last, so that they are joined before what their work uses goes away.
+  os::WorkerPool state{"state", 1, 100000};
+  os::WorkerPool docker{"docker", 8};
+  os::WorkerPool share{"share", 6};
+  os::WorkerPool slow{"slow", 16};
+  os::WorkerPool terminals{"terminals", 8};
+};
+
+}  // namespace riverbox::api

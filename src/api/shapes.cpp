@@ -1,0 +1,152 @@
+#include "api/shapes.hpp"
+
+#include <algorithm>
+
+#include "base/time.hpp"
+
+namespace riverbox::api {
+namespace {
+
+// HakuRiver's clients expect naive local time; absent is null.
+Json local_time(const std::string& rfc3339) {
+  if (rfc3339.empty()) return nullptr;
+  return to_local_iso(parse_rfc3339(rfc3339));
+}
+
+template <class T>
+Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+Json numa_shape(const std::map<int, os::NumaNode>& numa) {
+  if (numa.empty()) return nullptr;
+  Json out = Json::object();
+  for (const auto& [id, node] : numa) out[std::to_string(id)] = {{"cores", node.cores}, {"memory_bytes", node.memory_bytes}};
+  return out;
+}
+
+Json gpus_shape(const std::vector<os::Gpu>& gpus) {
+  Json out = Json::array();
+  for (const auto& gpu : gpus) out.push_back(gpu_shape(gpu));
+  return out;
+}
+
+}  // namespace
+
+Json container_shape(const host::ListedContainer& c, Dialect dialect) {
+  if (dialect == Dialect::classic)
+    return {{"id", c.id}, {"name", c.name}, {"image", c.image}, {"status", c.status_text}, {"managed", c.managed}};
+  Json env_name = c.managed ? Json(c.name) : Json(nullptr);
+  return {{"id", c.id}, {"name", c.container_name}, {"env_name", env_name}, {"image", c.image}, {"status", c.state},
+          {"created", to_rfc3339(WallTime(std::chrono::seconds(c.created)))}, {"managed", c.managed}};
+}
+
+Json archives_shape(const environment::Share::Listing& listing) {
+  Json out = Json::object();
+  for (const auto& [name, versions] : listing) {
+    if (versions.empty()) continue;
+    Json all = Json::array();
+    for (const auto& v : versions) {
+      Json one = {{"timestamp", v.timestamp}, {"tarball", v.tarball}, {"size_bytes", v.size_bytes}};
+      one["image_id"] = v.image_id.empty() ? Json(nullptr) : Json(v.image_id);
+      all.push_back(std::move(one));
+    }
+    out[name.str()] = {{"latest_timestamp", versions.front().timestamp}, {"latest_tarball", versions.front().tarball}, {"all_versions", std::move(all)}};
+  }
+  return out;
+}
+
+Json task_shape(const store::TaskRecord& t, const std::filesystem::path& shared_dir) {
+  const auto& s = t.spec;
+  Json mounts = Json::array();
+  for (const auto& m : s.mounts) mounts.push_back(m.str());
+  Json out;
+  out["task_id"] = s.id.str();
+  out["task_type"] = "command";
+  out["batch_id"] = t.batch_id.empty() ? Json(nullptr) : Json(t.batch_id);
+  out["command"] = s.command;
+  out["arguments"] = s.arguments;
+  out["env_vars"] = s.env;
+  out["required_cores"] = s.cores;
+  out["required_gpus"] = s.gpus;
+  out["required_memory_bytes"] = s.memory_bytes ? Json(s.memory_bytes) : Json(nullptr);
+  out["target_numa_node_id"] = or_null(s.numa);
+  out["status"] = to_string(t.state);
+  out["assigned_node"] = t.node.empty() ? Json(nullptr) : Json(t.node);
+  out["container_name"] = s.environment;
+  out["docker_image_name"] = s.environment;
+  out["docker_privileged"] = s.privileged;
+  out["docker_mount_dirs"] = mounts;
+  out["stdout_path"] = (shared_dir / s.stdout_file).string();
+  out["stderr_path"] = (shared_dir / s.stderr_file).string();
+  out["exit_code"] = or_null(t.exit_code);
+  out["error_message"] = t.message.empty() ? Json(nullptr) : Json(t.message);
+  out["submitted_at"] = local_time(t.submitted_at);
+  out["started_at"] = local_time(t.started_at);
+  out["completed_at"] = local_time(t.completed_at);
+  out["image_id"] = t.image_id.empty() ? Json(nullptr) : Json(t.image_id);
+  return out;
+}
+
+Json node_shape(const host::NodeView& n, const host::Usage& usage) {
+  const auto& d = n.description;
+  Json out;
+  out["hostname"] = d.hostname;
+  out["url"] = d.address.empty() ? Json(nullptr) : Json("http://" + d.address);
+  out["total_cores"] = d.cores;
+  out["cores_in_use"] = n.online ? Json(usage.cores) : Json("N/A");
+  out["available_cores"] = n.online ? std::max(0, d.cores - usage.cores) : 0;
+  out["status"] = n.online ? "online" : "offline";
+  out["last_heartbeat"] = local_time(n.last_seen);
+  out["numa_topology"] = numa_shape(d.numa);
+  out["gpu_info"] = gpus_shape(d.gpus);
+  out["cpu_percent"] = n.load.cpu_percent;
+  out["memory_percent"] = n.load.memory_percent;
+  out["memory_used_bytes"] = n.load.memory_used_bytes;
+  out["memory_total_bytes"] = d.memory_bytes;
+  out["current_avg_temp"] = or_null(n.load.average_temperature);
+  out["current_max_temp"] = or_null(n.load.maximum_temperature);
+  out["vm_capable"] = false;
+  out["vfio_gpus"] = Json::array();
+  out["runner_version"] = d.version;
+  return out;
+}
+
+Json health_sample_shape(const host::NodeView& n) {
+  const auto& d = n.description;
+  return {{"hostname", d.hostname}, {"status", n.online ? "online" : "offline"}, {"last_heartbeat", local_time(n.last_seen)},
+          {"cpu_percent", n.load.cpu_percent}, {"memory_percent", n.load.memory_percent}, {"memory_used_bytes", n.load.memory_used_bytes},
+          {"memory_total_bytes", d.memory_bytes}, {"total_cores", d.cores}, {"numa_topology", numa_shape(d.numa)},
+          {"current_avg_temp", or_null(n.load.average_temperature)}, {"current_max_temp", or_null(n.load.maximum_temperature)},
+          {"gpu_info", gpus_shape(d.gpus)}};
+}
+
+Json health_aggregate_shape(const std::vector<host::NodeView>& nodes) {
+  int online = 0, cores = 0;
+  std::uint64_t memory = 0, used = 0;
+  double cpu_by_core = 0;
+  std::optional<double> average_temperature, maximum_temperature;
+  for (const auto& n : nodes) {
+    if (!n.online) continue;
+    ++online;
+    cores += n.description.cores;
+    memory += n.description.memory_bytes;
+    used += n.load.memory_used_bytes;
+    cpu_by_core += n.load.cpu_percent * n.description.cores;
+    if (n.load.average_temperature) average_temperature = std::max(average_temperature.value_or(0), *n.load.average_temperature);
+    if (n.load.maximum_temperature) maximum_temperature = std::max(maximum_temperature.value_or(0), *n.load.maximum_temperature);
+  }
+  return {{"totalNodes", nodes.size()}, {"onlineNodes", online}, {"totalCores", cores}, {"totalMemBytes", memory}, {"usedMemBytes", used},
+          {"avgCpuPercent", cores ? cpu_by_core / cores : 0.0}, {"avgMemPercent", memory ? 100.0 * static_cast<double>(used) / static_cast<double>(memory) : 0.0},
+          {"maxAvgCpuTemp", or_null(average_temperature)}, {"maxMaxCpuTemp", or_null(maximum_temperature)}, {"lastUpdated", to_local_iso(wall_now())}};
+}
+
+Json gpu_shape(const os::Gpu& g) {
+  return {{"gpu_id", g.gpu_id}, {"name", g.name}, {"driver_version", g.driver_version}, {"pci_bus_id", g.pci_bus_id},
+          {"gpu_utilization", g.gpu_utilization}, {"graphics_clock_mhz", g.graphics_clock_mhz}, {"mem_utilization", g.mem_utilization},
+          {"mem_clock_mhz", g.mem_clock_mhz}, {"memory_total_mib", g.memory_total_mib}, {"memory_used_mib", g.memory_used_mib},
+          {"memory_free_mib", g.memory_free_mib}, {"temperature", g.temperature}, {"fan_speed", g.fan_speed},
+          {"power_usage_mw", g.power_usage_mw}, {"power_limit_mw", g.power_limit_mw}};
+}
+
+}  // namespace riverbox::api

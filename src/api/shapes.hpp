@@ -1,0 +1,31 @@
+// How our types look in JSON: the shapes of docs/api.md.
+#pragma once
+#include <filesystem>
+
+#include <nlohmann/json.hpp>
+
+#include "api/route.hpp"
+#include "base/config.hpp"
+#include "host/environments.hpp"
+#include "host/nodes.hpp"
+#include "host/scheduler.hpp"
+#include "host/tasks.hpp"
+#include "store/host_store.hpp"
+
+namespace riverbox::api {
+
+using Json = nlohmann::ordered_json;
+
+Json container_shape(const host::ListedContainer& container, Dialect dialect);
+Json archives_shape(const environment::Share::Listing& listing);
+Json task_shape(const store::TaskRecord& task, const std::filesystem::path& shared_dir);
+Json node_shape(const host::NodeView& node, const host::Usage& usage);
+Json health_sample_shape(const host::NodeView& node);
+Json health_aggregate_shape(const std::vector<host::NodeView>& nodes);
+Json gpu_shape(const os::Gpu& gpu);
+os::Gpu parse_gpu(const nlohmann::json& json);  // tolerant; throws InvalidInput without gpu_id
+
+// The body of POST /submit. Throws InvalidInput naming the field. `environment` is the text of container_name.
+host::Submission parse_submission(const nlohmann::json& body, const Config& config);
+
+}  // namespace riverbox::api

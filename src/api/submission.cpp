@@ -1,0 +1,140 @@
+// Parsing of what clients and runners send: every field is checked here, once.
+#include "api/shapes.hpp"
+#include "base/error.hpp"
+#include "base/strings.hpp"
+
+namespace riverbox::api {
+namespace {
+
+using nlohmann::json;
+
+[[noreturn]] void wrong(const std::string& field, const char* expected) {
+  throw InvalidInput("field '" + field + "' must be " + expected);
+}
+
+// Absent and null mean "the default".
+const json* field(const json& body, const char* name) {
+  auto it = body.find(name);
+  return it == body.end() || it->is_null() ? nullptr : &*it;
+}
+
+std::string text(const json& body, const char* name, std::string otherwise) {
+  auto value = field(body, name);
+  if (!value) return otherwise;
+  if (!value->is_string()) wrong(name, "a string");
+  auto out = value->get<std::string>();
+  if (out.find('\0') != std::string::npos) wrong(name, "text without NUL bytes");
+  return out;
+}
+
+// HakuRiver accepts numbers in strings too.
+std::uint64_t number(const json& body, const char* name, std::uint64_t otherwise, std::uint64_t maximum) {
+  auto value = field(body, name);
+  if (!value) return otherwise;
+  std::optional<unsigned long long> out;
+  if (value->is_number_unsigned()) out = value->get<std::uint64_t>();
+  else if (value->is_string()) out = parse_u64(value->get<std::string>());
+  if (!out || *out > maximum) wrong(name, ("a whole number from 0 to " + std::to_string(maximum)).c_str());
+  return *out;
+}
+
+std::vector<std::string> texts(const json& body, const char* name) {
+  std::vector<std::string> out;
+  auto value = field(body, name);
+  if (!value) return out;
+  if (!value->is_array()) wrong(name, "a list of strings");
+  for (const auto& one : *value) {
+    if (!one.is_string()) wrong(name, "a list of strings");
+    out.push_back(one.get<std::string>());
+  }
+  return out;
+}
+
+std::map<std::string, std::string> variables(const json& body) {
+  std::map<std::string, std::string> out;
+  auto value = field(body, "env_vars");
+  if (!value || (value->is_array() && value->empty())) return out;  // HakuRiver writes an empty object as []
+  if (!value->is_object()) wrong("env_vars", "an object of strings");
+  for (const auto& [key, one] : value->items()) {
+    if (!one.is_string()) wrong("env_vars." + key, "a string");
+    auto text = one.get<std::string>();
+    if (key.empty() || key.find_first_of(std::string("=\0\n", 3)) != std::string::npos || text.find('\0') != std::string::npos)
+      wrong("env_vars", "names without '=' and values without NUL bytes");
+    out[key] = std::move(text);
+  }
+  return out;
+}
+
+std::vector<std::vector<int>> gpu_lists(const json& body, size_t targets) {
+  auto value = field(body, "required_gpus");
+  if (!value || (value->is_array() && value->empty())) return std::vector<std::vector<int>>(targets);
+  if (!value->is_array()) wrong("required_gpus", "a list of lists of GPU ids, one per target");
+  std::vector<std::vector<int>> out;
+  bool any = false;
+  for (const auto& list : *value) {
+    if (!list.is_array()) wrong("required_gpus", "a list of lists of GPU ids, one per target");
+    out.emplace_back();
+    for (const auto& id : list) {
+      if (!id.is_number_integer() || id.get<std::int64_t>() < 0 || id.get<std::int64_t>() > 1023) wrong("required_gpus", "a list of lists of GPU ids");
+      out.back().push_back(id.get<int>());
+      any = true;
+    }
+  }
+  if (any && targets == 0) throw InvalidInput("No target node specified for GPU task is not allowed", "Name the node with --target NODE::GPU.");
+  if (targets && out.size() != targets) throw InvalidInput("required_gpus must have one list for each target");
+  if (!targets) out.clear();
+  return out;
+}
+
+}  // namespace
+
+host::Submission parse_submission(const json& body, const Config& config) {
+  host::Submission out;
+  auto type = text(body, "task_type", "command");
+  if (type != "command") throw InvalidInput("task_type '" + printable(type) + "' is not supported by this host", "Only 'command' is.");
+  auto& spec = out.spec;
+  spec.command = text(body, "command", "");
+  if (trim(spec.command).empty()) throw InvalidInput("field 'command' is empty: there is nothing to run");
+  spec.arguments = texts(body, "arguments");
+  spec.env = variables(body);
+  spec.cores = static_cast<int>(number(body, "required_cores", 1, 100000));
+  spec.memory_bytes = number(body, "required_memory_bytes", 0, 1ull << 50);
+  if (spec.memory_bytes > 0 && spec.memory_bytes < (6u << 20)) throw InvalidInput("required_memory_bytes is too small", "Docker's minimum is 6 MiB.");
+  spec.environment = text(body, "container_name", config.docker.default_container_name);
+  if (spec.environment == "NULL")
+    throw InvalidInput("tasks without a container (NULL) are not supported by this host", "Name an environment with --container NAME.");
+  spec.privileged = config.docker.tasks_privileged;
+  if (auto privileged = field(body, "privileged")) {
+    if (!privileged->is_boolean()) wrong("privileged", "true or false");
+    spec.privileged = privileged->get<bool>();
+  }
+  auto mounts = field(body, "additional_mounts") ? texts(body, "additional_mounts") : config.docker.additional_mounts;
+  for (const auto& mount : mounts) spec.mounts.push_back(MountSpec::parse(mount));
+
+  auto targets = texts(body, "targets");
+  auto gpus = gpu_lists(body, targets.size());
+  for (size_t i = 0; i < targets.size(); ++i) {
+    auto target = Target::parse(targets[i]);
+    if (!gpus[i].empty()) target.gpus = gpus[i];
+    out.targets.push_back(std::move(target));
+  }
+  return out;
+}
+
+os::Gpu parse_gpu(const json& j) {
+  os::Gpu g;
+  if (!j.is_object() || !j.contains("gpu_id") || !j["gpu_id"].is_number_integer()) throw InvalidInput("a GPU without gpu_id");
+  auto integer = [&](const char* key, int& out) { if (auto it = j.find(key); it != j.end() && it->is_number()) out = it->get<int>(); };
+  auto real = [&](const char* key, double& out) { if (auto it = j.find(key); it != j.end() && it->is_number()) out = it->get<double>(); };
+  auto string = [&](const char* key, std::string& out) { if (auto it = j.find(key); it != j.end() && it->is_string()) out = it->get<std::string>(); };
+  integer("gpu_id", g.gpu_id);
+  string("name", g.name), string("driver_version", g.driver_version), string("pci_bus_id", g.pci_bus_id);
+  integer("gpu_utilization", g.gpu_utilization), integer("graphics_clock_mhz", g.graphics_clock_mhz);
+  integer("mem_utilization", g.mem_utilization), integer("mem_clock_mhz", g.mem_clock_mhz);
+  real("memory_total_mib", g.memory_total_mib), real("memory_used_mib", g.memory_used_mib), real("memory_free_mib", g.memory_free_mib);
+  integer("temperature", g.temperature), integer("fan_speed", g.fan_speed);
+  integer("power_usage_mw", g.power_usage_mw), integer("power_limit_mw", g.power_limit_mw);
+  return g;
+}
+
+}  // namespace riverbox::api

@@ -1,0 +1,124 @@
+#include <algorithm>
+
+#include "api/handlers.hpp"
+#include "api/services.hpp"
+#include "api/shapes.hpp"
+#include "base/error.hpp"
+#include "base/strings.hpp"
+#include "os/fd.hpp"
+
+namespace riverbox::api {
+namespace {
+
+constexpr size_t kMaxTextBytes = 64u << 20;  // of one log answered at once; followers have no limit
+
+Json shape(Call& call, const store::TaskRecord& task) { return task_shape(task, call.services.config.paths.shared_dir); }
+
+Json submitted_shape(Call& call, const host::Submitted& submitted) {
+  Json ids = Json::array();
+  for (const auto& task : submitted.tasks) ids.push_back(task.spec.id.str());
+  auto count = std::to_string(submitted.tasks.size());
+  Json out;
+  if (submitted.failed.empty()) {
+    auto node = call.services.nodes.find(submitted.tasks.back().node);
+    out["message"] = "Task batch submitted successfully. " + count + " tasks created.";
+    out["task_ids"] = ids;
+    out["assigned_node"] = {{"hostname", submitted.tasks.back().node}, {"url", node ? "http://" + node->description.address : ""}};
+    return out;
+  }
+  out["message"] = "Task batch submitted. " + count + " tasks created. Some targets failed.";
+  out["task_ids"] = ids;
+  for (const auto& f : submitted.failed) out["failed_targets"].push_back({{"target", f.target}, {"reason", f.reason}});
+  return out;
+}
+
+// The newest archive of the environment. A missing one is an error that lists those there are; nothing is ever pulled instead.
+std::string newest_archive(const environment::Share& share, const environment::EnvironmentName& name) {
+  if (auto newest = share.newest(name)) return newest->tarball;
+  std::string known;
+  for (const auto& [other, versions] : share.list(false)) known += (known.empty() ? "" : ", ") + other.str();
+  throw NotFound("there is no environment '" + name.str() + "' on the share",
+                 known.empty() ? "Make one with `hakuriver.docker create-container IMAGE " + name.str() + "` and `create-tar " + name.str() + "`."
+                               : "There are: " + printable(known) + ".");
+}
+
+std::string last_lines(std::string text, std::uint64_t lines) {
+  size_t at = text.size();
+  if (at > 0 && text[at - 1] == '\n') --at;
+  while (at > 0) {
+    if (text[at - 1] == '\n' && --lines == 0) break;
+    --at;
+  }
+  return text.substr(at);
+}
+
+void task_output(CallPtr call, bool is_stderr) {
+  auto task = call->services.tasks.get(TaskId::parse(call->parameter("id")));
+  on_lane(call, Lane::share, [call, task, is_stderr] {
+    auto path = call->services.config.paths.shared_dir / (is_stderr ? task.spec.stderr_file : task.spec.stdout_file);
+    std::string text;
+    try {
+      text = os::read_file(path, kMaxTextBytes);
+    } catch (const IoError& e) {
+      if (e.error_number() != ENOENT) throw;
+      if (call->dialect == Dialect::classic)
+        throw NotFound(std::string("Standard ") + (is_stderr ? "error" : "output") + " file not found (might not be generated yet).");
+    }
+    if (auto lines = call->request.query.find("lines"); lines != call->request.query.end()) {
+      auto count = parse_u64(lines->second);
+      if (!count || *count == 0) throw InvalidInput("'lines' must be a positive number");
+      text = last_lines(std::move(text), *count);
+    }
+    call->reply_text(valid_utf8(text));
+  });
+}
+
+}  // namespace
+
+void submit(CallPtr call) {
+  auto submission = parse_submission(call->body(), call->services.config);
+  auto name = environment::EnvironmentName::parse(submission.spec.environment);
+  submission.spec.tarball = newest_archive(call->services.environments.share(), name);
+  on_lane(call, Lane::state, [call, submission] {
+    call->reply(submitted_shape(*call, call->services.tasks.submit(submission)), 202);
+  });
+}
+
+void task_status(CallPtr call) { call->reply(shape(*call, call->services.tasks.get(TaskId::parse(call->parameter("id"))))); }
+
+void list_tasks(CallPtr call) {
+  const auto& query = call->request.query;
+  auto number = [&](const char* key, int otherwise) {
+    auto it = query.find(key);
+    if (it == query.end()) return otherwise;
+    auto value = parse_u64(it->second);
+    if (!value || *value > 100000) throw InvalidInput(std::string("'") + key + "' must be a number from 0 to 100000");
+    return static_cast<int>(*value);
+  };
+  std::optional<TaskState> state;
+  if (auto it = query.find("status"); it != query.end()) state = parse_task_state(it->second);
+  Json out = Json::array();
+  for (const auto& task : call->services.tasks.list(state, number("limit", 100), number("offset", 0))) out.push_back(shape(*call, task));
+  call->reply(out);
+}
+
+void kill_task(CallPtr call) {
+  auto task = call->services.tasks.kill(TaskId::parse(call->parameter("id")));
+  call->reply({{"message", "Kill requested for task " + task.spec.id.str() + ". Task marked as killed."}}, 202);
+}
+
+void control_task(CallPtr call) {
+  auto id = TaskId::parse(call->parameter("id"));
+  auto action = call->parameter("action");
+  if (action != "pause" && action != "resume") throw InvalidInput("Invalid command: '" + printable(action) + "'", "There are pause and resume.");
+  call->services.tasks.control(id, action, [call, id, action](bool ok, std::string message) {
+    std::string verb = action == "pause" ? "Pause" : "Resume";
+    if (ok) return call->reply({{"message", verb + " for task " + id.str() + " sent to runner: " + verb + " command sent successfully."}});
+    call->responder->send(detail(502, verb + " of task " + id.str() + " failed on the runner: " + message));
+  });
+}
+
+void task_stdout(CallPtr call) { task_output(call, false); }
+void task_stderr(CallPtr call) { task_output(call, true); }
+
+}  // namespace riverbox::api

@@ -1,0 +1,91 @@
+// The host's HTTP API as the commands see it: JSON in, JSON out, and errors that say what to do.
+#pragma once
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "applets/cli.hpp"
+#include "applets/output.hpp"
+#include "base/cancel.hpp"
+#include "base/config.hpp"
+
+namespace riverbox::net {
+class HttpClient;
+struct Response;
+}
+
+namespace riverbox::applets {
+
+// Configuration of a client command: the file, then --config and --host. Warnings go to stderr. Throws ConfigError, UsageError.
+Config client_config(const Arguments& arguments);
+
+// "node0" -> "http://node0:8000", "node0:9000/" -> "http://node0:9000". Throws UsageError.
+std::string normalised_url(const std::string& text, std::uint16_t default_port);
+
+// One segment of a path, percent-encoded. Throws InvalidInput for "", "." and "..", which no URL can carry.
+std::string path_segment(const std::string& name);
+
+struct Progress {
+  std::string step;
+  std::uint64_t bytes = 0, total_bytes = 0;
+};
+
+// Reads an answer that is either NDJSON with progress (docs/api.md) or one JSON document, as older hosts send.
+class AnswerReader {
+public:
+  explicit AnswerReader(std::function<void(const Progress&)> on_progress) : on_progress_(std::move(on_progress)) {}
+  void feed(std::string_view bytes);
+  struct Answer {
+    int status = 0;
+    Json body;
+  };
+  // After the last byte. `http_status` counts when the body has no status of its own. Throws BadData when the answer ended in the middle.
+  Answer finish(int http_status);
+
+private:
+  void line(const std::string& text);
+  std::function<void(const Progress&)> on_progress_;
+  std::string pending_, other_;
+  bool saw_progress_ = false, done_ = false;
+  Answer answer_;
+};
+
+class ApiClient {
+public:
+  explicit ApiClient(const Config& config);
+  ~ApiClient();
+  const std::string& url() const { return url_; }
+  const std::string& token() const { return token_; }
+
+  // All throw HostRefusal (the host's own "detail"), Unauthorized, Forbidden, Unavailable, Timeout, BadData.
+  Json get(const std::string& path, std::chrono::milliseconds timeout = std::chrono::seconds(30));
+  // A text of any length, piece by piece.
+  void copy_text(const std::string& path, const std::function<void(std::string_view)>& sink);
+  Json post(const std::string& path, const Json& body = nullptr, std::chrono::milliseconds timeout = std::chrono::seconds(30));
+  // For work that takes minutes: no time limit, progress as it comes. Cancelled when `cancel` is set.
+  Json post_long(const std::string& path, const Json& body, const std::function<void(const Progress&)>& on_progress,
+                 const CancelToken& cancel);
+  // The exception for an answer >= 400.
+  [[noreturn]] void refuse(int status, const std::string& body) const;
+
+private:
+  std::string url_, token_, token_file_;
+  std::unique_ptr<net::HttpClient> http_;
+};
+
+// Ctrl-C sets the token once; a second one ends the program as usual. One at a time.
+class InterruptToken {
+public:
+  InterruptToken();
+  ~InterruptToken();
+  InterruptToken(InterruptToken&&) = delete;
+  const CancelToken& token() const { return token_; }
+
+private:
+  CancelToken token_;
+};
+
+}  // namespace riverbox::applets

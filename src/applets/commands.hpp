@@ -1,0 +1,32 @@
+// The entry points of the applets: run_<name>() for the table in main.cpp, <name>_command() describes the command line.
+#pragma once
+#include "applets/applet.hpp"
+
+namespace riverbox::applets {
+
+int run_client(const Invocation& invocation);
+int run_complete(const Invocation& invocation);
+int run_completion(const Invocation& invocation);
+int run_config(const Invocation& invocation);
+int run_docker(const Invocation& invocation);
+int run_docker_shell(const Invocation& invocation);
+int run_host(const Invocation& invocation);
+int run_node(const Invocation& invocation);
+int run_runner(const Invocation& invocation);
+int run_task(const Invocation& invocation);
+int run_up(const Invocation& invocation);
+int run_version(const Invocation& invocation);
+
+const Command& client_command();
+const Command& completion_command();
+const Command& config_command();
+const Command& docker_command();
+const Command& docker_shell_command();
+const Command& host_command();
+const Command& node_command();
+const Command& runner_command();
+const Command& task_command();
+const Command& up_command();
+const Command& version_command();
+
+}  // namespace riverbox::applets

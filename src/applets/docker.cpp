@@ -1,0 +1,230 @@
+// riverbox docker: environment containers and their tarballs (seeds 000 and 001). Thin: the host does everything.
+#include <algorithm>
+
+#include "applets/api_client.hpp"
+#include "applets/commands.hpp"
+#include "applets/exit_codes.hpp"
+#include "applets/progress.hpp"
+#include "base/error.hpp"
+#include "base/strings.hpp"
+#include "base/time.hpp"
+
+namespace riverbox::applets {
+
+namespace {
+
+// Stop and delete wait for the container's processes to end.
+constexpr auto kContainerTimeout = std::chrono::seconds(150);
+
+struct Call {
+  const Invocation& invocation;
+  const Arguments& arguments;
+  ApiClient& api;
+  bool json;  // stdout carries JSON; else this is a person at a terminal
+};
+
+void print_json(const Json& value, const std::vector<std::string>& first_keys) {
+  write_out(json_text(with_key_order(value, first_keys)));
+}
+
+// For the commands whose answer is {"message": ...}.
+int print_message(const Call& call, const Json& answer) {
+  if (call.json)
+    print_json(answer, {"message"});
+  else
+    write_out(printable(text_of(answer, "message", "Done."), 2000) + "\n");
+  return 0;
+}
+
+// What to type next, for people.
+void hint(const Call& call, const std::string& text) {
+  if (!call.json && stderr_is_terminal()) write_err(text + "\n");
+}
+
+Colour colour_of_status(const std::string& status) {
+  if (status.rfind("Up", 0) == 0) return status.find("(Paused)") == std::string::npos ? Colour::green : Colour::yellow;
+  if (status.rfind("Exited (0)", 0) == 0 || status.rfind("Created", 0) == 0) return Colour::none;
+  return Colour::yellow;
+}
+
+int list_containers(const Call& call) {
+  Json containers = call.api.get("/docker/host/containers");
+  for (Json& container : containers) container = with_key_order(container, {"id", "name", "image", "status", "managed"});
+  if (call.json) {
+    write_out(json_text(containers));
+    return 0;
+  }
+  if (containers.empty()) {
+    write_err("No environment containers yet. Make one: " + call.invocation.typed("docker") + " create-container python:3.11-slim my-env\n");
+    return 0;
+  }
+  const bool knows_owner = std::any_of(containers.begin(), containers.end(), [](const Json& c) { return c.contains("managed"); });
+  std::vector<std::string> header{"NAME", "STATUS", "IMAGE", "ID"};
+  if (knows_owner) header.push_back("MANAGED");
+  Table table(header);
+  for (const Json& container : containers) {
+    const bool managed = container.value("managed", true);
+    const std::string status = text_of(container, "status");
+    std::vector<Table::Cell> row{{text_of(container, "name"), managed ? Colour::none : Colour::grey},
+                                 {status, managed ? colour_of_status(status) : Colour::grey},
+                                 {text_of(container, "image"), managed ? Colour::none : Colour::grey},
+                                 {text_of(container, "id"), Colour::grey}};
+    if (knows_owner) row.emplace_back(managed ? "yes" : "no", managed ? Colour::none : Colour::grey);
+    table.add(std::move(row));
+  }
+  write_out(table.render(stdout_has_colours()));
+  return 0;
+}
+
+int list_tars(const Call& call) {
+  const Json tars = call.api.get("/docker/list");
+  Json ordered = Json::object();
+  for (const auto& [name, entry] : tars.items()) {
+    Json tidy = with_key_order(entry, {"latest_timestamp", "latest_tarball", "all_versions"});
+    if (tidy.is_object() && tidy.contains("all_versions"))
+      for (Json& version : tidy["all_versions"]) version = with_key_order(version, {"timestamp", "tarball", "size_bytes", "image_id"});
+    ordered[name] = std::move(tidy);
+  }
+  if (call.json) {
+    write_out(json_text(ordered));
+    return 0;
+  }
+  if (ordered.empty()) {
+    write_err("No tarballs yet. Package an environment: " + call.invocation.typed("docker") + " create-tar NAME\n");
+    return 0;
+  }
+  Table table({"NAME", "PACKAGED", "SIZE", "VERSIONS", "TARBALL"});
+  table.align_right(2);
+  table.align_right(3);
+  for (const auto& [name, entry] : ordered.items()) {
+    const auto seconds = entry.value("latest_timestamp", std::int64_t{0});
+    const Json versions = entry.value("all_versions", Json::array());
+    const bool has_size = !versions.empty() && versions[0].contains("size_bytes") && versions[0]["size_bytes"].is_number_unsigned();
+    table.add({name, ago(WallTime(std::chrono::seconds(seconds)), wall_now()),
+               has_size ? human_bytes(versions[0]["size_bytes"].get<std::uint64_t>()) : std::string("-"), std::to_string(versions.size()),
+               text_of(entry, "latest_tarball")});
+  }
+  write_out(table.render(stdout_has_colours()));
+  return 0;
+}
+
+// A long POST with its progress line; `goes_on` says what Ctrl-C leaves behind.
+Json with_progress(const Call& call, const std::string& path, const Json& body, const std::string& goes_on) {
+  ProgressLine line;
+  InterruptToken interrupt;
+  try {
+    return call.api.post_long(path, body, [&line](const Progress& p) { line.update(p.step, p.bytes, p.total_bytes); }, interrupt.token());
+  } catch (const Cancelled&) {
+    throw Cancelled("interrupted.", goes_on);
+  }
+}
+
+int create_container(const Call& call) {
+  const std::string image = call.arguments.value("IMAGE"), name = call.arguments.value("NAME");
+  const Json answer = with_progress(call, "/docker/host/create", {{"image_name", image}, {"container_name", name}},
+                                    "The host goes on making '" + printable(name) + "'; it will be in: " + call.invocation.typed("docker") + " list-containers");
+  print_message(call, answer);
+  hint(call, "Next, open a shell in it: " + call.invocation.typed("docker-shell") + " " + shell_quoted(name));
+  return 0;
+}
+
+int create_tar(const Call& call) {
+  const std::string name = call.arguments.value("NAME");
+  const Json answer = with_progress(call, "/docker/create_tar/" + path_segment(name), nullptr,
+                                    "The host goes on packaging '" + printable(name) + "'; the tarball will be in: " + call.invocation.typed("docker") + " list-tars");
+  if (call.json) {
+    print_json(answer, {"message", "tarball_path"});
+    return 0;
+  }
+  const bool has_size = answer.contains("size_bytes") && answer["size_bytes"].is_number_unsigned();
+  write_out("Packaged " + printable(name) + " as " + printable(text_of(answer, "tarball_path"), 4000) +
+            (has_size ? " (" + human_bytes(answer["size_bytes"].get<std::uint64_t>()) + ")" : "") + "\n");
+  hint(call, "Next, use it in a task: " + call.invocation.typed("client") + " --container " + shell_quoted(name) + " --wait -- COMMAND");
+  return 0;
+}
+
+// delete, stop, start
+int change_container(const Call& call, const char* verb) {
+  const std::string path = std::string("/docker/host/") + verb + "/" + path_segment(call.arguments.value("NAME"));
+  return print_message(call, call.api.post(path, nullptr, kContainerTimeout));
+}
+
+struct Subcommand {
+  const char* name;
+  int (*run)(const Call&);
+};
+constexpr Subcommand kSubcommands[] = {
+    {"list-containers", list_containers},
+    {"create-container", create_container},
+    {"delete-container", [](const Call& call) { return change_container(call, "delete"); }},
+    {"stop-container", [](const Call& call) { return change_container(call, "stop"); }},
+    {"start-container", [](const Call& call) { return change_container(call, "start"); }},
+    {"list-tars", list_tars},
+    {"create-tar", create_tar},
+};
+
+}  // namespace
+
+const Command& docker_command() {
+  static const Argument name{.name = "NAME", .help = "the name of the environment", .complete = "containers"};
+  static const Command command{
+      .name = "docker",
+      .examples = "# make an environment, change it, package it for every node\n"
+                  "{docker} create-container python:3.11-slim my-env\n"
+                  "{docker-shell} my-env\n"
+                  "{docker} create-tar my-env\n"
+                  "# what there is\n"
+                  "{docker} list-containers\n"
+                  "{docker} list-tars",
+      .details = "Manages the containers on the host in which environments are made, and the tarballs on the\n"
+                 "share from which every runner brings itself up to date.",
+      .options = client_options(),
+      .subcommands =
+          {
+              {.name = "list-containers",
+               .summary = "List the containers on the host",
+               .examples = "{docker} list-containers\n{docker} list-containers --json | jq -r '.[].name'"},
+              {.name = "create-container",
+               .summary = "Create an environment container from an image",
+               .examples = "{docker} create-container python:3.11-slim my-python-env\n"
+                           "{docker} create-container tensorflow/tensorflow:latest-gpu my-tensorflow-env",
+               .details = "Pulls the image on the host if it is not there and starts a container that stays, to be changed\n"
+                          "with {docker-shell}.",
+               .arguments = {{.name = "IMAGE", .help = "a Docker image, such as ubuntu:22.04"},
+                             {.name = "NAME", .help = "the name of the new environment: a-z 0-9 . _ -"}}},
+              {.name = "delete-container",
+               .summary = "Stop and remove an environment container; its tarballs stay",
+               .examples = "{docker} delete-container old-env",
+               .arguments = {name}},
+              {.name = "stop-container",
+               .summary = "Stop an environment container",
+               .examples = "{docker} stop-container my-env",
+               .arguments = {name}},
+              {.name = "start-container",
+               .summary = "Start a stopped environment container",
+               .examples = "{docker} start-container my-env",
+               .arguments = {name}},
+              {.name = "list-tars",
+               .summary = "List the tarballs on the share, the newest of each environment",
+               .examples = "{docker} list-tars\n{docker} list-tars --json | jq 'keys'"},
+              {.name = "create-tar",
+               .summary = "Package an environment container as a tarball on the share",
+               .examples = "{docker} create-tar my-env",
+               .details = "Stops the container, commits it, writes <NAME>-<unix seconds>.tar to the share, removes older versions\n"
+                          "and starts the container again if it was running. Runners take the new version with their next task.",
+               .arguments = {name}},
+          },
+  };
+  return command;
+}
+
+int run_docker(const Invocation& invocation) {
+  const Arguments arguments = parse(docker_command(), invocation);
+  ApiClient api(client_config(arguments));
+  const Call call{invocation, arguments, api, arguments.has("--json") || !stdout_is_terminal()};
+  for (const Subcommand& subcommand : kSubcommands)
+    if (arguments.command->name == subcommand.name) return subcommand.run(call);
+  throw InternalError("no function for " + arguments.command->name);
+}
+
+}  // namespace riverbox::applets

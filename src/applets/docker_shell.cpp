@@ -1,0 +1,39 @@
+// riverbox docker-shell: a terminal in an environment container.
+#include "applets/api_client.hpp"
+#include "applets/commands.hpp"
+#include "net/security.hpp"
+#include "terminal/client.hpp"
+
+namespace riverbox::applets {
+
+const Command& docker_shell_command() {
+  static const Command command{
+      .name = "docker-shell",
+      .examples = "# change an environment, then package it\n"
+                  "{docker-shell} my-env\n"
+                  "{docker} create-tar my-env\n"
+                  "# run commands without a terminal\n"
+                  "echo 'pip install numpy' | {docker-shell} my-env",
+      .details = "Opens bash, or sh where there is no bash, in a running environment container on the host. Its exit\n"
+                 "status becomes ours. A stopped container is started with: {docker} start-container NAME",
+      .arguments = {{.name = "NAME", .help = "the name of the environment", .complete = "containers"}},
+      .options = {config_option(),
+                  {.names = "--host", .value = "URL", .help = "the riverbox host, such as http://node0:8000"},
+                  {.names = "--detach-keys", .value = "KEYS", .help = "leave the shell with these (ctrl-p,ctrl-q); '' for none"}},
+  };
+  return command;
+}
+
+int run_docker_shell(const Invocation& invocation) {
+  const Arguments arguments = parse(docker_shell_command(), invocation);
+  terminal::ClientOptions options;
+  options.name = arguments.value("NAME");
+  options.detach_keys = arguments.value("--detach-keys", options.detach_keys);
+  terminal::parse_detach_keys(options.detach_keys);  // a typing error is told before anything is opened
+  const Config config = client_config(arguments);
+  options.url = config.url() + "/docker/host/containers/" + path_segment(options.name) + "/terminal";
+  options.token = net::client_token(config);
+  return terminal::run_client(options);
+}
+
+}  // namespace riverbox::applets

@@ -1,0 +1,121 @@
+#include "applets/serve.hpp"
+
+#include <csignal>
+#include <unistd.h>
+
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "applets/api_client.hpp"
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "base/strings.hpp"
+#include "os/process.hpp"
+#include "os/sd_notify.hpp"
+
+namespace riverbox::applets {
+
+namespace {
+
+constexpr unsigned kStopSeconds = 15;
+
+// Stop = crash (design, section 4): what a share that hangs still holds up is left to the next start.
+void leave_now(int) { ::_exit(0); }
+
+class Server {
+public:
+  Server(boost::asio::io_context& loop, std::string component, std::function<void()> stop)
+      : component_(std::move(component)), stop_(std::move(stop)), signals_(loop, SIGTERM, SIGINT, SIGHUP), watchdog_(loop) {}
+
+  void start() {
+    wait_for_signal();
+    interval_ = os::watchdog_interval();
+    if (interval_) ping();
+    os::sd_notify("READY=1");
+  }
+
+private:
+  void wait_for_signal() {
+    signals_.async_wait([this](const boost::system::error_code& error, int number) {
+      if (error) return;
+      if (number == SIGHUP) {
+        log::info(component_, "SIGHUP is ignored; restart to read the configuration again");
+        return wait_for_signal();
+      }
+      shut_down();
+    });
+  }
+
+  void shut_down() {
+    log::info(component_, "stopping");
+    os::sd_notify("STOPPING=1");
+    boost::system::error_code ignored;
+    signals_.clear(ignored);  // the next SIGTERM or SIGINT has its default action: the end
+    watchdog_.cancel();
+    ::signal(SIGHUP, SIG_IGN);
+    ::signal(SIGALRM, leave_now);
+    ::alarm(kStopSeconds);
+    stop_();
+  }
+
+  void ping() {
+    os::sd_notify("WATCHDOG=1");
+    watchdog_.expires_after(*interval_);
+    watchdog_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) ping();
+    });
+  }
+
+  std::string component_;
+  std::function<void()> stop_;
+  boost::asio::signal_set signals_;
+  boost::asio::steady_timer watchdog_;
+  std::optional<std::chrono::microseconds> interval_;
+};
+
+std::uint16_t port_number(const std::string& text) {
+  const auto port = parse_u64(text);
+  if (!port || *port > 65535) throw UsageError("--port: '" + text + "' is no port number.", "Ports are 1 to 65535; 0 takes any that is free.");
+  return static_cast<std::uint16_t>(*port);
+}
+
+}  // namespace
+
+Config daemon_config(const Arguments& arguments) {
+  std::optional<std::filesystem::path> file;
+  if (const auto path = arguments.find("--config")) file = *path;
+  Config config = Config::load(file);
+  for (const std::string& warning : config.warnings) log::warning("config", warning);
+  const auto take = [&](const char* flag, const char* key, const auto& assign) {
+    const auto value = arguments.find(flag);
+    if (!value) return;
+    assign(*value);
+    config.origin[key] = flag;
+  };
+  take("--bind", "network.host_bind_ip", [&](const std::string& v) { config.network.host_bind_ip = v; });
+  take("--port", "network.host_port", [&](const std::string& v) { config.network.host_port = port_number(v); });
+  take("--token", "security.token", [&](const std::string& v) { config.security.token = v; });
+  take("--name", "runner.name", [&](const std::string& v) { config.runner.name = v; });
+  take("--host", "host_url", [&](const std::string& v) { config.host_url = v; });
+  if (!config.host_url.empty()) config.host_url = normalised_url(config.host_url, config.network.host_port);
+  return config;
+}
+
+void naming_the_port_flag(const Arguments& arguments, const std::function<void()>& bind) {
+  try {
+    bind();
+  } catch (const Unavailable& error) {
+    if (error.fact().find("in use") == std::string::npos) throw;
+    throw Unavailable(error.fact(), "Stop that program, or choose another port: " + arguments.full_name + " --port 8123");
+  }
+}
+
+int serve(boost::asio::io_context& loop, const std::string& component, const std::function<void()>& stop) {
+  os::raise_file_limit();
+  Server server(loop, component, stop);
+  server.start();
+  loop.run();
+  return 0;
+}
+
+}  // namespace riverbox::applets

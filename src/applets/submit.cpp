@@ -1,0 +1,159 @@
+// Submitting a task: the flat form of `client`, and `task submit`.
+#include <algorithm>
+
+#include "applets/api_client.hpp"
+#include "applets/exit_codes.hpp"
+#include "applets/follow.hpp"
+#include "applets/task_commands.hpp"
+#include "base/error.hpp"
+#include "base/strings.hpp"
+#include "base/task.hpp"
+
+namespace riverbox::applets {
+
+namespace {
+
+// A value on the command line that cannot be parsed is a usage error.
+template <class Parse>
+auto option_value(const char* option, const Parse& parse) {
+  try {
+    return parse();
+  } catch (const InvalidInput& error) {
+    throw UsageError(std::string(option) + ": " + error.fact(), error.next());
+  }
+}
+
+Json environment_variables(const Arguments& arguments) {
+  Json variables = Json::object();
+  for (const std::string& item : arguments.all("--env")) {
+    const size_t equals = item.find('=');
+    const std::string key(trim(std::string_view(item).substr(0, equals)));
+    if (equals == std::string::npos || key.empty()) throw UsageError("--env: '" + item + "' is not KEY=VALUE.", "Example: --env OMP_NUM_THREADS=4");
+    variables[key] = item.substr(equals + 1);
+  }
+  return variables;
+}
+
+void add_targets(Json& body, const Arguments& arguments) {
+  body["targets"] = nullptr;
+  body["required_gpus"] = nullptr;
+  const std::vector<std::string> words = arguments.all("--target");
+  if (words.empty()) return;
+  Json targets = Json::array(), gpus = Json::array();
+  bool any_gpu = false;
+  for (const std::string& word : words) {
+    Target target = option_value("--target", [&word] { return Target::parse(word); });
+    gpus.push_back(target.gpus);
+    any_gpu = any_gpu || !target.gpus.empty();
+    target.gpus.clear();
+    targets.push_back(target.str());
+  }
+  body["targets"] = std::move(targets);
+  if (any_gpu) body["required_gpus"] = std::move(gpus);
+}
+
+std::vector<TaskId> submitted_ids(const Json& answer) {
+  std::vector<TaskId> ids;
+  if (answer.is_object() && answer.contains("task_ids"))
+    for (const Json& id : answer["task_ids"]) ids.push_back(TaskId::parse(id.is_string() ? id.get<std::string>() : id.dump()));
+  if (ids.empty()) throw HostRefusal(200, "the host accepted the submission but named no task.");
+  return ids;
+}
+
+std::string id_list(const std::vector<TaskId>& ids) {
+  std::vector<std::string> words;
+  for (const TaskId id : ids) words.push_back(id.str());
+  return (ids.size() == 1 ? "task " : "tasks ") + join(words, ", ");
+}
+
+// " to node1", where the host says so.
+std::string destination(const Json& answer, size_t tasks) {
+  if (tasks != 1 || !answer.contains("assigned_node") || !answer["assigned_node"].is_object()) return {};
+  return " to " + printable(text_of(answer["assigned_node"], "hostname", "a node"));
+}
+
+void warn_of_failed_targets(const Arguments& arguments, const Json& answer) {
+  if (!answer.contains("failed_targets") || !answer["failed_targets"].is_array()) return;
+  for (const Json& failed : answer["failed_targets"])
+    write_err(arguments.full_name + ": no task for target " + printable(text_of(failed, "target")) + ": " + printable(text_of(failed, "reason")) + "\n");
+}
+
+int wait_for(const Invocation& invocation, const Arguments& arguments, const ApiClient& api, const std::vector<TaskId>& ids) {
+  const FollowResult result = follow_tasks({.url = api.url(), .token = api.token()}, ids);
+  if (result.interrupted) {
+    std::string text = "\n" + arguments.full_name + ": detached; " + id_list(ids) + (ids.size() == 1 ? " goes on.\n" : " go on.\n");
+    for (const TaskId id : ids)
+      text += "Follow again: " + invocation.typed("client") + " logs -f " + id.str() + "   End it: " + invocation.typed("client") + " kill " + id.str() + "\n";
+    write_err(text);
+    return kExitInterrupted;
+  }
+  int status = 0;
+  for (const Json& task : result.tasks) {
+    const std::string ending = ending_of(task);
+    if (!ending.empty()) write_err(arguments.full_name + ": " + printable(ending, 2000) + "\n");
+    if (status == 0) status = exit_status_of(task);
+  }
+  return status;
+}
+
+}  // namespace
+
+std::vector<Option> submit_options() {
+  return {
+      {.names = "--target", .value = "NODE[:NUMA][::GPU,...]", .help = "where to run; repeat it for several nodes; without it the host chooses", .complete = "nodes"},
+      {.names = "--container", .value = "NAME", .help = "the environment to run in", .complete = "environments"},
+      {.names = "--cores", .value = "N", .help = "cores to reserve (1); 0 = no limit"},
+      {.names = "--memory", .value = "SIZE", .help = "memory limit: 512M, 4G, ..."},
+      {.names = "--env", .value = "KEY=VALUE", .help = "an environment variable; repeatable"},
+      {.names = "--mount", .value = "HOST:CONTAINER[:ro]", .help = "an extra mount; repeatable"},
+      {.names = "--privileged", .help = "run the container privileged"},
+      {.names = "--wait", .help = "print the output and exit with the task's code"},
+      {.names = "--poll-interval", .value = "SECONDS", .help = "accepted for old scripts; nothing is polled", .hidden = true},
+  };
+}
+
+Json submission(const Arguments& arguments) {
+  if (arguments.tail.empty() || arguments.tail.front().empty())
+    throw UsageError("which command shall the task run?", "Example: " + arguments.full_name + " --container my-env -- python train.py\nSee '" + arguments.full_name + " --help'.");
+  Json body;
+  body["task_type"] = "command";
+  body["command"] = arguments.tail.front();
+  body["arguments"] = std::vector<std::string>(arguments.tail.begin() + 1, arguments.tail.end());
+  body["env_vars"] = environment_variables(arguments);
+  const std::string cores = arguments.value("--cores", "1");
+  const auto core_count = parse_u64(cores);
+  if (!core_count || *core_count > 1u << 20) throw UsageError("--cores: '" + cores + "' is no number of cores.");
+  body["required_cores"] = *core_count;
+  body["required_memory_bytes"] = nullptr;
+  if (const auto memory = arguments.find("--memory"))
+    body["required_memory_bytes"] = option_value("--memory", [&memory] { return parse_bytes(*memory); });
+  add_targets(body, arguments);
+  const auto container = arguments.find("--container");
+  body["container_name"] = container ? Json(*container) : Json(nullptr);
+  body["privileged"] = arguments.has("--privileged") ? Json(true) : Json(nullptr);
+  body["additional_mounts"] = nullptr;
+  for (const std::string& mount : arguments.all("--mount"))
+    body["additional_mounts"].push_back(option_value("--mount", [&mount] { return MountSpec::parse(mount).str(); }));
+  return body;
+}
+
+int submit(const Invocation& invocation, const Arguments& arguments) {
+  const Json body = submission(arguments);
+  ApiClient api(client_config(arguments));
+  const Json answer = api.post("/api/submit", body);
+  warn_of_failed_targets(arguments, answer);
+  const std::vector<TaskId> ids = submitted_ids(answer);
+  if (arguments.has("--wait")) {
+    if (stderr_is_terminal()) write_err(id_list(ids) + " submitted" + destination(answer, ids.size()) + "; Ctrl-C detaches\n");
+    return wait_for(invocation, arguments, api, ids);
+  }
+  if (arguments.has("--json") || !stdout_is_terminal()) {
+    write_out(json_text(with_key_order(answer, {"message", "task_ids", "assigned_node", "failed_targets"})));
+    return 0;
+  }
+  for (const TaskId id : ids)
+    write_out("task " + id.str() + " submitted" + destination(answer, ids.size()) + "; follow with: " + invocation.typed("client") + " logs -f " + id.str() + "\n");
+  return 0;
+}
+
+}  // namespace riverbox::applets

@@ -1,0 +1,51 @@
+// riverbox task: the same as `client`, with a subcommand for everything.
+#include "applets/commands.hpp"
+#include "applets/task_commands.hpp"
+#include "base/error.hpp"
+
+namespace riverbox::applets {
+
+const Command& task_command() {
+  static const Command command{
+      .name = "task",
+      .examples = "{task} submit --container my-env --wait -- python /shared/train.py\n"
+                  "{task} list --status running\n"
+                  "{task} stdout 7265342119845888000 > output.txt",
+      .details = "Submits tasks, lists them, prints their output, pauses and ends them.",
+      .options = client_options(),
+      .subcommands = {{.name = "submit",
+                       .summary = "Submit a command as a task",
+                       .examples = "{task} submit --container my-env --wait -- python /shared/train.py\n"
+                                   "{task} submit --target node1:0 --cores 8 --memory 16G --container my-env -- ./solve",
+                       .details = "From COMMAND on (or after --) everything belongs to the command.",
+                       .options = submit_options(),
+                       .tail = "COMMAND [ARGS...]"},
+                      {.name = "list",
+                       .summary = "List the tasks, newest first",
+                       .examples = "{task} list\n{task} list --status failed --limit 20",
+                       .options = {{.names = "--status",
+                                    .value = "STATE",
+                                    .help = "only these: pending, running, completed, failed, ...",
+                                    .complete = "pending|assigning|syncing|running|paused|completed|failed|killed|killed_oom|lost|stopped"},
+                                   {.names = "--limit", .value = "N", .help = "at most so many"}}},
+                      status_subcommand(), kill_subcommand(), command_subcommand(), logs_subcommand(),
+                      {.name = "stdout", .summary = "Print a task's stdout", .examples = "{task} stdout 7265342119845888000", .arguments = {task_argument()}},
+                      {.name = "stderr", .summary = "Print a task's stderr", .examples = "{task} stderr 7265342119845888000", .arguments = {task_argument()}}},
+  };
+  return command;
+}
+
+int run_task(const Invocation& invocation) {
+  const Arguments arguments = parse(task_command(), invocation);
+  const std::string& name = arguments.command->name;
+  if (name == "submit") return submit(invocation, arguments);
+  if (name == "list") return list_tasks(invocation, arguments);
+  if (name == "status") return show_status(invocation, arguments);
+  if (name == "kill") return kill_task(invocation, arguments);
+  if (name == "command") return command_task(invocation, arguments);
+  if (name == "logs") return show_logs(invocation, arguments);
+  if (name == "stdout" || name == "stderr") return show_stream(arguments, name);
+  throw InternalError("no function for " + name);
+}
+
+}  // namespace riverbox::applets

@@ -1,0 +1,38 @@
+// What `client`, `task` and `node` share: submitting, looking at and steering tasks.
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "applets/applet.hpp"
+#include "applets/cli.hpp"
+#include "applets/output.hpp"
+
+namespace riverbox::applets {
+
+// The options of a submission: --target, --container, --cores, ...
+std::vector<Option> submit_options();
+// A task's id as an argument, with completion.
+Argument task_argument();
+
+// The body of POST /api/submit. Throws UsageError that names the option and what is wrong.
+Json submission(const Arguments& arguments);
+
+int submit(const Invocation& invocation, const Arguments& arguments);
+int show_status(const Invocation& invocation, const Arguments& arguments);
+int kill_task(const Invocation& invocation, const Arguments& arguments);
+int command_task(const Invocation& invocation, const Arguments& arguments);
+int show_logs(const Invocation& invocation, const Arguments& arguments);
+// One stream of a task, "stdout" or "stderr", as data on stdout.
+int show_stream(const Arguments& arguments, const std::string& stream);
+int list_tasks(const Invocation& invocation, const Arguments& arguments);
+int list_nodes(const Invocation& invocation, const Arguments& arguments);
+int show_health(const Invocation& invocation, const Arguments& arguments);
+
+// The subcommands status, kill, command and logs, the same in `client` and `task`.
+Command status_subcommand();
+Command kill_subcommand();
+Command command_subcommand();
+Command logs_subcommand();
+
+}  // namespace riverbox::applets

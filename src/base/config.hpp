@@ -1,0 +1,84 @@
+// Configuration: flags > RIVERBOX_<SECTION>_<KEY> > file > defaults (design, section 4).
+// The file is the first of --config PATH, $RIVERBOX_CONFIG, $HAKURIVER_CONFIG, ~/.riverbox/config.toml,
+// ~/.hakuriver/config.toml, /etc/riverbox/config.toml. The TOML keys of classic HakuRiver keep their names.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace riverbox {
+
+struct Config {
+  struct Network {
+    std::string host_bind_ip = "0.0.0.0";
+    std::uint16_t host_port = 8000;
+    std::string host_reachable_address = "127.0.0.1";
+    std::uint16_t host_ssh_proxy_port = 8002;
+    std::string runner_address;        // classic; riverbox runners dial in, so it is only shown
+    std::uint16_t runner_port = 8001;  // likewise
+  } network;
+  struct Paths {
+    std::filesystem::path shared_dir;      // default <state_dir>/shared
+    std::filesystem::path local_temp_dir;  // default <state_dir>/local_temp
+    std::filesystem::path state_dir;       // default: see default_state_dir()
+    std::string numactl_path;
+    std::string host_log_file, runner_log_file;
+  } paths;
+  struct Database {
+    std::filesystem::path db_file;  // default <state_dir>/host.db
+  } database;
+  struct Timing {
+    std::chrono::seconds heartbeat_interval{5};
+    int heartbeat_timeout_factor = 6;
+    std::chrono::seconds cleanup_check_interval{10};
+    std::chrono::seconds resource_check_interval{1};
+  } timing;
+  struct Environment {
+    std::string runner_user;
+  } environment;
+  struct Docker {
+    std::string prefix = "hakuriver";  // or "kohakuriver"
+    std::string endpoint;              // empty: $DOCKER_HOST, else unix:///var/run/docker.sock
+    std::string container_dir;         // default <prefix>-containers
+    std::string default_container_name = "hakuriver-base";
+    std::string initial_base_image = "python:3.12-alpine";
+    bool tasks_privileged = false;
+    std::vector<std::string> additional_mounts;
+    int keep_versions = 1;
+    std::chrono::seconds image_sync_timeout{600};  // also $DOCKER_IMAGE_SYNC_TIMEOUT
+  } docker;
+  struct Security {
+    std::string auth = "token";  // or "none"
+    std::string token;           // given in the file or $RIVERBOX_TOKEN
+    std::filesystem::path token_file;  // default ~/.riverbox/token
+    std::vector<std::string> allowed_origins, allowed_hosts;
+  } security;
+  struct Runner {
+    std::string name;  // default: the machine's host name
+  } runner;
+  std::string host_url;  // --host / $RIVERBOX_HOST; empty: from network.host_reachable_address and host_port
+
+  std::filesystem::path file;                 // which file was read; empty: none
+  std::vector<std::string> warnings;          // unknown keys with the nearest known one, ...; the caller prints them
+  std::map<std::string, std::string> origin;  // "section.key" -> "default" | "<file>" | "$RIVERBOX_..." | "--flag"
+
+  // Reads file and environment. `flag_path` is --config and means "use this file". Throws ConfigError (missing file,
+  // bad TOML with line and column, wrong type). An empty file and a BOM are fine.
+  static Config load(const std::optional<std::filesystem::path>& flag_path);
+
+  std::string url() const;                                // of the host, without trailing slash
+  std::filesystem::path container_dir() const;            // <shared_dir>/<container_dir>
+  // Every key with its value as TOML text and origin, in file order: for `riverbox config show`. The token is redacted.
+  struct Shown { std::string key, value, origin; };
+  std::vector<Shown> show() const;
+};
+
+// $STATE_DIRECTORY (systemd), $XDG_STATE_HOME/riverbox, /var/lib/riverbox for root, ~/.local/state/riverbox.
+std::filesystem::path default_state_dir();
+std::filesystem::path home_dir();  // $HOME, else the passwd entry
+
+}  // namespace riverbox

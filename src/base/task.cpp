@@ -1,0 +1,280 @@
+#include "base/task.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "base/strings.hpp"
+
+namespace riverbox {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::array<std::string_view, 11> kStateNames{"pending", "assigning", "syncing",    "running", "paused", "completed",
+                                                       "failed",  "killed",    "killed_oom", "lost",    "stopped"};
+
+// ---- targets and mounts
+
+// "part" of a target as a small number; `what` names it in the message.
+int parse_index(std::string_view whole, std::string_view part, std::string_view what) {
+  const auto value = parse_u64(trim(part));
+  if (!value || *value > 4095)
+    throw InvalidInput(fmt::format("\"{}\" is not a target: the {} \"{}\" is not a small number", printable(whole, 100), what,
+                                   printable(part, 40)),
+                       "A target is NODE[:NUMA][::GPU,GPU...], such as gpu1:0::0,1.");
+  return static_cast<int>(*value);
+}
+
+std::vector<int> parse_gpus(std::string_view whole, std::string_view list) {
+  std::vector<int> gpus;
+  for (const std::string& item : split(list, ',')) {
+    if (trim(item).empty()) continue;  // "0,1," is what scripts produce
+    const int gpu = parse_index(whole, item, "GPU");
+    if (std::find(gpus.begin(), gpus.end(), gpu) != gpus.end())
+      throw InvalidInput(fmt::format("\"{}\" is not a target: GPU {} is named twice", printable(whole, 100), gpu));
+    gpus.push_back(gpu);
+  }
+  if (gpus.empty())
+    throw InvalidInput(fmt::format("\"{}\" is not a target: no GPU is named after \"::\"", printable(whole, 100)),
+                       "Write NODE::0,1 for two GPUs, or leave \"::\" out.");
+  return gpus;
+}
+
+// ---- JSON: one error message for every wrong type
+
+[[noreturn]] void wrong_type(std::string_view field, std::string_view expected, const json& value) {
+  throw InvalidInput(fmt::format("the field \"{}\" must be {}, not {}", field, expected, value.type_name()));
+}
+
+// The field, or null when it is absent or null: then the default stays.
+const json* find_field(const json& object, const char* field) {
+  const auto it = object.find(field);
+  return it == object.end() || it->is_null() ? nullptr : &*it;
+}
+
+// NUL can be in JSON but not in an argument, a variable or a path.
+std::string as_text(const json& value, std::string_view field) {
+  if (!value.is_string()) wrong_type(field, "a string", value);
+  const auto& text = value.get_ref<const std::string&>();
+  if (text.find('\0') != std::string::npos) throw InvalidInput(fmt::format("the field \"{}\" contains a NUL character", field));
+  return text;
+}
+
+template <typename Integer>
+Integer as_integer(const json& value, std::string_view field, Integer low) {
+  const auto out_of_range = [&] {
+    return InvalidInput(fmt::format("the field \"{}\" is out of range: {} (least {})", field, value.dump(), low));
+  };
+  if (!value.is_number_integer()) wrong_type(field, "a whole number", value);
+  if (value.is_number_unsigned()) {
+    const auto number = value.get<std::uint64_t>();
+    if (number > static_cast<std::uint64_t>(std::numeric_limits<Integer>::max())) throw out_of_range();
+    if (static_cast<Integer>(number) < low) throw out_of_range();
+    return static_cast<Integer>(number);
+  }
+  const auto number = value.get<std::int64_t>();  // negative
+  if (std::is_unsigned_v<Integer> || number < static_cast<std::int64_t>(low)) throw out_of_range();
+  return static_cast<Integer>(number);
+}
+
+void read(const json& object, const char* field, std::string& out) {
+  if (const json* value = find_field(object, field)) out = as_text(*value, field);
+}
+void read(const json& object, const char* field, bool& out) {
+  const json* value = find_field(object, field);
+  if (!value) return;
+  if (!value->is_boolean()) wrong_type(field, "true or false", *value);
+  out = value->get<bool>();
+}
+template <typename Integer>
+void read(const json& object, const char* field, Integer& out, Integer low) {
+  if (const json* value = find_field(object, field)) out = as_integer<Integer>(*value, field, low);
+}
+template <typename Item, typename Convert>
+void read(const json& object, const char* field, std::vector<Item>& out, Convert convert) {
+  const json* value = find_field(object, field);
+  if (!value) return;
+  if (!value->is_array()) wrong_type(field, "a list", *value);
+  out.clear();
+  for (size_t i = 0; i < value->size(); ++i) out.push_back(convert((*value)[i], fmt::format("{}[{}]", field, i)));
+}
+
+void require(const json& object, std::initializer_list<const char*> fields, std::string_view what) {
+  if (!object.is_object()) throw InvalidInput(fmt::format("{} must be a JSON object, not {}", what, object.type_name()));
+  for (const char* field : fields)
+    if (!find_field(object, field)) throw InvalidInput(fmt::format("{} lacks the field \"{}\"", what, field));
+}
+
+TaskId read_id(const json& object) {
+  const json& value = object.at("id");
+  if (value.is_string()) return TaskId::parse(value.get_ref<const std::string&>());
+  if (value.is_number_integer()) return TaskId::parse(value.dump());
+  wrong_type("id", "a task id", value);
+}
+
+std::map<std::string, std::string> as_environment(const json& value) {
+  if (!value.is_object()) wrong_type("env", "an object", value);
+  std::map<std::string, std::string> env;
+  for (const auto& [name, text] : value.items()) {
+    if (name.empty() || name.find_first_of(std::string_view("=\0", 2)) != std::string::npos)
+      throw InvalidInput(fmt::format("the field \"env\" has a variable with the impossible name \"{}\"", printable(name, 60)));
+    env[name] = as_text(text, "env." + printable(name, 60));
+  }
+  return env;
+}
+
+}  // namespace
+
+std::string_view to_string(TaskState state) { return kStateNames[static_cast<size_t>(state)]; }
+
+TaskState parse_task_state(std::string_view text) {
+  const auto it = std::find(kStateNames.begin(), kStateNames.end(), text);
+  if (it == kStateNames.end())
+    throw InvalidInput(fmt::format("\"{}\" is not a task state", printable(text, 60)),
+                       fmt::format("The states are {}.", fmt::join(kStateNames, ", ")));
+  return static_cast<TaskState>(it - kStateNames.begin());
+}
+
+bool is_final(TaskState state) {
+  switch (state) {
+    case TaskState::pending:
+    case TaskState::assigning:
+    case TaskState::syncing:
+    case TaskState::running:
+    case TaskState::paused: return false;
+    case TaskState::completed:
+    case TaskState::failed:
+    case TaskState::killed:
+    case TaskState::killed_oom:
+    case TaskState::lost:
+    case TaskState::stopped: return true;
+  }
+  return true;
+}
+
+Target Target::parse(std::string_view text) {
+  const size_t gpu_mark = text.find("::");
+  const std::string_view place = text.substr(0, gpu_mark);
+  const size_t colon = place.find(':');
+  std::optional<int> numa;
+  if (colon != std::string_view::npos) numa = parse_index(text, place.substr(colon + 1), "NUMA node");
+  std::vector<int> gpus;
+  if (gpu_mark != std::string_view::npos) gpus = parse_gpus(text, text.substr(gpu_mark + 2));
+  return Target{NodeName::parse(place.substr(0, colon)), numa, std::move(gpus)};
+}
+
+std::string Target::str() const {
+  std::string text = node.str();
+  if (numa) text += fmt::format(":{}", *numa);
+  if (!gpus.empty()) text += fmt::format("::{}", fmt::join(gpus, ","));
+  return text;
+}
+
+MountSpec MountSpec::parse(std::string_view text) {
+  const auto invalid = [&](std::string_view why) {
+    return InvalidInput(fmt::format("\"{}\" is not a mount: {}", printable(text, 200), why),
+                        "Write HOST_PATH:CONTAINER_PATH or HOST_PATH:CONTAINER_PATH:ro with absolute paths.");
+  };
+  const std::vector<std::string> parts = split(text, ':');
+  if (parts.size() < 2 || parts.size() > 3) throw invalid("it must have two paths and at most one option");
+  if (text.find('\0') != std::string_view::npos) throw invalid("it contains a NUL character");
+  if (!parts[0].starts_with('/')) throw invalid("the host path is not absolute");
+  if (!parts[1].starts_with('/')) throw invalid("the container path is not absolute");
+  if (parts[1].find_first_not_of('/') == std::string::npos) throw invalid("the container path is the root folder");
+  const bool read_only = parts.size() == 3 && parts[2] == "ro";
+  if (parts.size() == 3 && !read_only && parts[2] != "rw")
+    throw invalid(fmt::format("the option \"{}\" is neither ro nor rw", printable(parts[2], 20)));
+  return MountSpec{parts[0], parts[1], read_only};
+}
+
+std::string MountSpec::str() const { return source + ":" + target + (read_only ? ":ro" : ""); }
+
+void to_json(json& j, const TaskSpec& spec) {
+  json mounts = json::array();
+  for (const MountSpec& mount : spec.mounts) mounts.push_back(mount.str());
+  j = json{{"id", spec.id.str()},
+           {"attempt", spec.attempt},
+           {"epoch", spec.epoch},
+           {"command", spec.command},
+           {"arguments", spec.arguments},
+           {"env", spec.env},
+           {"cores", spec.cores},
+           {"memory_bytes", spec.memory_bytes},
+           {"numa", spec.numa ? json(*spec.numa) : json()},
+           {"gpus", spec.gpus},
+           {"environment", spec.environment},
+           {"tarball", spec.tarball},
+           {"privileged", spec.privileged},
+           {"mounts", std::move(mounts)},
+           {"working_dir", spec.working_dir},
+           {"stdout_file", spec.stdout_file},
+           {"stderr_file", spec.stderr_file}};
+}
+
+void from_json(const json& j, TaskSpec& spec) {
+  require(j, {"id", "command"}, "a task");
+  spec = TaskSpec{};
+  spec.id = read_id(j);
+  read<int>(j, "attempt", spec.attempt, 1);
+  read<std::int64_t>(j, "epoch", spec.epoch, 0);
+  read(j, "command", spec.command);
+  read(j, "arguments", spec.arguments, as_text);
+  if (const json* env = find_field(j, "env")) spec.env = as_environment(*env);
+  read<int>(j, "cores", spec.cores, 0);
+  read<std::uint64_t>(j, "memory_bytes", spec.memory_bytes, 0);
+  if (const json* numa = find_field(j, "numa")) spec.numa = as_integer<int>(*numa, "numa", 0);
+  read(j, "gpus", spec.gpus, [](const json& value, const std::string& field) { return as_integer<int>(value, field, 0); });
+  read(j, "environment", spec.environment);
+  read(j, "tarball", spec.tarball);
+  read(j, "privileged", spec.privileged);
+  read(j, "mounts", spec.mounts, [](const json& value, const std::string& field) { return MountSpec::parse(as_text(value, field)); });
+  read(j, "working_dir", spec.working_dir);
+  read(j, "stdout_file", spec.stdout_file);
+  read(j, "stderr_file", spec.stderr_file);
+}
+
+std::vector<std::string> task_argv(const TaskSpec& spec) {
+  constexpr std::string_view kShellCharacters = " \t\r\n|&;<>()$`\\\"'*?[]{}~#";
+  if (spec.arguments.empty() && spec.command.find_first_of(kShellCharacters) != std::string::npos)
+    return {"/bin/sh", "-c", spec.command};
+  std::vector<std::string> argv{spec.command};
+  argv.insert(argv.end(), spec.arguments.begin(), spec.arguments.end());
+  return argv;
+}
+
+void to_json(json& j, const TaskReport& report) {
+  j = json{{"id", report.id.str()},
+           {"attempt", report.attempt},
+           {"epoch", report.epoch},
+           {"state", to_string(report.state)},
+           {"exit_code", report.exit_code ? json(*report.exit_code) : json()},
+           {"message", valid_utf8(report.message)},  // may quote the output of a program
+           {"started_at", report.started_at},
+           {"completed_at", report.completed_at},
+           {"image_id", report.image_id}};
+}
+
+void from_json(const json& j, TaskReport& report) {
+  require(j, {"id", "attempt", "epoch", "state"}, "a task report");
+  report = TaskReport{};
+  report.id = read_id(j);
+  read<int>(j, "attempt", report.attempt, 1);
+  read<std::int64_t>(j, "epoch", report.epoch, 0);
+  report.state = parse_task_state(as_text(j.at("state"), "state"));
+  if (const json* code = find_field(j, "exit_code"))
+    report.exit_code = as_integer<int>(*code, "exit_code", std::numeric_limits<int>::min());
+  if (const json* message = find_field(j, "message")) {  // may quote anything, NUL included
+    if (!message->is_string()) wrong_type("message", "a string", *message);
+    report.message = message->get<std::string>();
+  }
+  read(j, "started_at", report.started_at);
+  read(j, "completed_at", report.completed_at);
+  read(j, "image_id", report.image_id);
+}
+
+}  // namespace riverbox

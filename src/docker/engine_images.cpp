@@ -1,0 +1,165 @@
+// Images: inspect, pull, commit, tag, save, load.
+#include "docker/engine_impl.hpp"
+#include "docker/json_fields.hpp"
+#include "docker/progress.hpp"
+#include "docker/reference.hpp"
+
+namespace riverbox::docker {
+
+using nlohmann::json;
+using std::chrono::minutes;
+
+namespace {
+
+std::optional<std::vector<std::string>> optional_texts(const json& array) {
+  if (!array.is_array()) return std::nullopt;
+  return texts(array);
+}
+
+WallTime created_of(const json& answer) {
+  try {
+    return parse_rfc3339(text(answer, "Created"));
+  } catch (const Error&) {
+    return {};  // missing, or the year 1 that stands for "unknown"
+  }
+}
+
+Image parse_image(const json& answer) {
+  Image image;
+  image.id = text(answer, "Id");
+  image.diff_ids = texts(field(field(answer, "RootFS"), "Layers"));
+  image.tags = texts(field(answer, "RepoTags"));
+  image.created = created_of(answer);
+  auto& config = field(answer, "Config");
+  image.entrypoint = optional_texts(field(config, "Entrypoint"));
+  image.command = optional_texts(field(config, "Cmd"));
+  image.size_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(number(answer, "Size"), 0));
+  image.architecture = text(answer, "Architecture");
+  image.os = text(answer, "Os");
+  return image;
+}
+
+}  // namespace
+
+Call image_call(const char* verb, const std::string& reference, const char* method, const std::string& rest) {
+  Call call;
+  call.topic = Topic::image;
+  call.request.action = std::string(verb) + " image '" + reference + "'";
+  call.request.method = method;
+  call.request.path = "/images/" + path_segment(reference, "image reference") + rest;
+  return call;
+}
+
+Image Engine::inspect_image(const std::string& reference) {
+  auto call = image_call("inspect", reference, "GET", "/json");
+  std::string action = call.request.action;
+  auto image = parse_image(impl_->api.ask(std::move(call)));
+  if (image.id.empty()) throw DockerError("cannot " + action + ": the Docker daemon's answer has no Id");
+  return image;
+}
+
+std::optional<Image> Engine::find_image(const std::string& reference) {
+  try {
+    return inspect_image(reference);
+  } catch (const ImageNotFoundError&) {
+    return std::nullopt;
+  }
+}
+
+std::vector<Image> Engine::list_images_tagged(const std::string& reference_filter) {
+  Call call;
+  call.topic = Topic::image;
+  call.request.action = "list images like '" + reference_filter + "'";
+  call.request.path = "/images/json" + query({{"filters", json{{"reference", {reference_filter}}}.dump()}});
+  auto answer = impl_->api.ask(std::move(call));
+  std::vector<Image> result;
+  if (!answer.is_array()) return result;
+  for (auto& item : answer)  // the list has neither layers nor the exact time
+    if (auto image = find_image(text(item, "Id"))) result.push_back(std::move(*image));
+  return result;
+}
+
+void Engine::pull_image(const std::string& reference, const PullCallback& progress, const CancelToken& cancel) {
+  auto parsed = Reference::parse(reference);
+  Call call;
+  call.topic = Topic::pull;
+  call.request.action = "pull image '" + reference + "'";
+  call.request.method = "POST";
+  call.request.path = "/images/create" + query({{"fromImage", parsed.name}, {"tag", parsed.tag}});
+  if (auto auth = registry_auth(parsed.registry); !auth.empty()) call.request.headers.push_back("X-Registry-Auth: " + auth);
+  call.request.silence = minutes(30);  // one line per step, and a step can be the unpacking of many gigabytes
+  call.request.cancel = &cancel;
+  PullTracker tracker;
+  JsonLines lines(call.request.action, [&](const json& line) { tracker.line(line, progress); });
+  call.request.sink = [&](std::string_view bytes) { lines.feed(bytes); };
+  const std::string action = call.request.action;
+  impl_->api.send(std::move(call));
+  lines.finish();
+  if (!tracker.error().empty()) throw_failure(Topic::pull, action, 200, tracker.error());
+}
+
+std::string Engine::commit(const std::string& container, const std::vector<std::string>& changes, const std::string& comment,
+                           const CancelToken& cancel) {
+  path_segment(container, "container name");  // only to refuse what cannot be one
+  Call call;
+  call.topic = Topic::commit;
+  call.request.action = "commit container '" + container + "'";
+  call.request.method = "POST";
+  call.request.path = "/commit" + query({{"container", container}, {"comment", comment}, {"pause", "0"}});
+  for (auto& change : changes) call.request.path += query({{"changes", change}}).replace(0, 1, "&");
+  call.request.silence = kNoLimit;  // grows with what was changed
+  call.request.cancel = &cancel;
+  auto id = text(impl_->api.ask(std::move(call)), "Id");
+  if (id.empty()) throw ImageBuildError("cannot commit container '" + container + "': the Docker daemon's answer has no Id");
+  return id;
+}
+
+void Engine::tag_image(const std::string& id, const std::string& reference) {
+  auto parsed = Reference::parse(reference);
+  auto call = image_call("tag", id, "POST", "/tag" + query({{"repo", parsed.name}, {"tag", parsed.tag}}));
+  call.request.action += " as '" + reference + "'";
+  impl_->api.send(std::move(call));
+}
+
+void Engine::untag_image(const std::string& reference) {
+  auto call = image_call("remove", reference, "DELETE", "?noprune=0");
+  call.request.silence = minutes(10);  // deletes the files of the layers
+  impl_->api.send(std::move(call));
+}
+
+void Engine::save_image(const std::string& reference, const std::function<void(std::string_view)>& sink, const CancelToken& cancel) {
+  auto call = image_call("save", reference, "GET", "/get");
+  call.topic = Topic::save;
+  call.request.silence = kNoLimit;  // the engine writes all layers to a temporary folder before the first byte
+  call.request.cancel = &cancel;
+  call.request.sink = sink;
+  impl_->api.send(std::move(call));
+}
+
+LoadResult Engine::load_image(std::uint64_t size_bytes, const std::function<size_t(char* buffer, size_t size)>& source,
+                              const CancelToken& cancel) {
+  Call call;
+  call.topic = Topic::load;
+  call.request.action = "load an image archive";
+  call.request.method = "POST";
+  call.request.path = "/images/load?quiet=1";
+  call.request.source = source;
+  call.request.source_bytes = size_bytes;
+  call.request.silence = kNoLimit;  // unpacks for minutes without a word
+  call.request.cancel = &cancel;
+  LoadTracker tracker;
+  JsonLines lines(call.request.action, [&](const json& line) { tracker.line(line); });
+  call.request.sink = [&](std::string_view bytes) { lines.feed(bytes); };
+  try {
+    impl_->api.send(std::move(call));
+    lines.finish();
+  } catch (const DockerConnectionError&) {
+    // A daemon that refuses the archive early answers and closes; then its words say more than the broken pipe.
+    if (tracker.result().error.empty()) throw;
+  }
+  auto result = tracker.result();
+  if (result.error.empty() && result.loaded.empty()) result.error = "the Docker daemon named no image that it loaded";
+  return result;
+}
+
+}  // namespace riverbox::docker

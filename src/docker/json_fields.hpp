@@ -1,0 +1,47 @@
+// Fields of the Engine's answers, where a field may be missing, null or (between versions) of another type.
+// Internal to docker/.
+#pragma once
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace riverbox::docker {
+
+// The field, or null.
+inline const nlohmann::json& field(const nlohmann::json& object, const char* key) {
+  static const nlohmann::json null;
+  if (!object.is_object()) return null;
+  auto found = object.find(key);
+  return found == object.end() ? null : *found;
+}
+
+inline std::string text(const nlohmann::json& object, const char* key) {
+  auto& value = field(object, key);
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+
+inline std::int64_t number(const nlohmann::json& object, const char* key) {
+  auto& value = field(object, key);
+  return value.is_number() ? value.get<std::int64_t>() : 0;
+}
+
+inline bool flag(const nlohmann::json& object, const char* key) {
+  auto& value = field(object, key);
+  return value.is_boolean() && value.get<bool>();
+}
+
+inline std::vector<std::string> texts(const nlohmann::json& array) {
+  std::vector<std::string> result;
+  if (array.is_array())
+    for (auto& value : array)
+      if (value.is_string()) result.push_back(value.get<std::string>());
+  return result;
+}
+
+// The name without the Engine's leading slash.
+inline std::string bare_name(std::string name) {
+  if (name.starts_with('/')) name.erase(0, 1);
+  return name;
+}
+
+}  // namespace riverbox::docker

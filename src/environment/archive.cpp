@@ -1,0 +1,132 @@
+#include "environment/archive.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/error.hpp"
+#include "base/strings.hpp"
+#include "environment/image_manifest.hpp"
+#include "environment/tar_format.hpp"
+#include "os/fd.hpp"
+
+namespace riverbox::environment {
+namespace {
+
+constexpr const char* kAdvice = "Remove the file, or package the environment again with create-tar.";
+
+BadData damaged(const std::filesystem::path& tar, const Error& reason) {
+  return BadData(fmt::format("archive '{}' cannot be used: {}", tar.string(), reason.fact()), reason.next().empty() ? kAdvice : reason.next());
+}
+
+struct OpenFile {
+  os::UniqueFd fd;
+  std::uint64_t size_bytes = 0;
+};
+
+OpenFile open_archive_file(const std::filesystem::path& tar) {
+  OpenFile file{os::open_read(tar), 0};
+  struct stat st {};
+  if (fstat(file.fd.get(), &st) != 0) throw IoError(fmt::format("examine '{}'", tar.string()), errno);
+  if (!S_ISREG(st.st_mode)) throw BadData("it is not a regular file");
+  file.size_bytes = static_cast<std::uint64_t>(st.st_size);
+  return file;
+}
+
+// Headers are a few hundred bytes in gigabytes: one pread each, nothing else is touched.
+TarMembers read_members(const OpenFile& file, const std::filesystem::path& tar) {
+  const auto read = [&](std::uint64_t offset, std::uint64_t size) {
+    return os::pread_exact(file.fd.get(), static_cast<size_t>(size), static_cast<off_t>(offset), tar);
+  };
+  if (file.size_bytes == 0) throw BadData("it is empty");
+  if (const auto compression = compression_of(read(0, std::min<std::uint64_t>(6, file.size_bytes)))) {
+    throw BadData(fmt::format("it is compressed with {}", *compression), "Uncompress it: environments are plain .tar files.");
+  }
+  if (file.size_bytes < kTarBlock) throw BadData("it is too short for a tar file");
+
+  TarMembers members;
+  TarExtensions extensions;
+  std::uint64_t offset = 0;
+  while (offset < file.size_bytes) {
+    if (file.size_bytes - offset < kTarBlock) throw BadData(fmt::format("it is truncated within a header at byte {}", offset));
+    std::optional<TarHeader> header;
+    try {
+      header = decode_tar_header(read(offset, kTarBlock));
+    } catch (const BadData&) {
+      if (offset == 0) throw BadData("it is not a tar file");
+      throw;
+    }
+    if (!header) break;
+    offset += kTarBlock;
+    const bool extension = TarExtensions::is_extension(header->type);
+    if (!extension) extensions.apply(*header);
+    if (header->size_bytes > file.size_bytes - offset) {
+      throw BadData(fmt::format("it is truncated: member '{}' needs {} bytes from byte {} on, the file ends at {}",
+                                printable(header->name, 100), header->size_bytes, offset, file.size_bytes));
+    }
+    if (extension) {
+      if (header->size_bytes > kMaxTarExtensionBytes) throw BadData("a member has an absurdly long name");
+      extensions.add(header->type, read(offset, header->size_bytes));
+    } else {
+      members.add(*header, offset);
+    }
+    offset += padded(header->size_bytes);
+  }
+  if (extensions.pending()) throw BadData("it is truncated after a long name");
+  // Writers end with whole blocks: an odd size is a copy that was cut or is still growing.
+  if (file.size_bytes % kTarBlock != 0) throw BadData("it is truncated: its size is not a whole number of tar blocks");
+  return members;
+}
+
+}  // namespace
+
+Archive read_archive(const std::filesystem::path& tar) {
+  try {
+    const OpenFile file = open_archive_file(tar);
+    const TarMembers members = read_members(file, tar);
+    Archive archive = describe_image(members, [&](const std::string&, const TarMember& member, std::uint64_t size) {
+      return os::pread_exact(file.fd.get(), static_cast<size_t>(std::min(size, member.size_bytes)), static_cast<off_t>(member.offset), tar);
+    });
+    archive.size_bytes = file.size_bytes;
+    return archive;
+  } catch (const BadData& error) {
+    throw damaged(tar, error);
+  }
+}
+
+Archive verify_archive(const std::filesystem::path& tar, const CancelToken& cancel) {
+  try {
+    const OpenFile file = open_archive_file(tar);
+    posix_fadvise(file.fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+    ArchiveVerifier verifier;
+    std::string buffer(1u << 20, '\0');
+    for (;;) {
+      cancel.check("verifying an archive");
+      const ssize_t n = ::read(file.fd.get(), buffer.data(), buffer.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) throw IoError(fmt::format("read '{}'", tar.string()), errno);
+      if (n == 0) return verifier.finish();
+      verifier.feed({buffer.data(), static_cast<size_t>(n)});
+    }
+  } catch (const BadData& error) {
+    throw damaged(tar, error);
+  }
+}
+
+Archive open_archive(const std::filesystem::path& tar, const std::filesystem::path& index_file) {
+  struct stat tar_stat {}, index_stat {};
+  if (stat(tar.c_str(), &tar_stat) == 0 && stat(index_file.c_str(), &index_stat) == 0) {
+    // The index is written after the archive; a younger archive was replaced under its name.
+    const auto nanoseconds = [](const timespec& t) { return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec; };
+    if (nanoseconds(tar_stat.st_mtim) <= nanoseconds(index_stat.st_mtim)) {
+      if (auto archive = read_index(index_file, static_cast<std::uint64_t>(tar_stat.st_size))) return std::move(*archive);
+    }
+  }
+  return read_archive(tar);
+}
+
+}  // namespace riverbox::environment

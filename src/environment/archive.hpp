@@ -1,0 +1,70 @@
+// A `docker save` archive as an index: where each member lies, which image it is. Legacy layout (engine < 25) and OCI layout with
+// manifest.json; with and without RepoTags; layers gzip-compressed or not; equal layers as symlinks. Never trusts the file.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/cancel.hpp"
+#include "base/ids.hpp"
+#include "base/time.hpp"
+
+namespace riverbox::environment {
+
+struct Layer {
+  std::string member;             // path in the tar, symlinks resolved
+  std::string diff_id;            // sha256 of the uncompressed layer, from the config
+  std::uint64_t offset = 0, size_bytes = 0;  // of the data in the file
+  bool compressed = false;        // gzip or zstd magic
+};
+
+// What the image *is*, the same on every engine and store.
+struct Identity {
+  std::vector<std::string> diff_ids;  // in order
+  WallTime created{};
+  bool operator==(const Identity&) const = default;
+};
+
+struct Archive {
+  std::string config_digest;      // sha256:...; the image Id in a graph-driver store
+  Identity identity;
+  std::vector<std::string> repo_tags;  // may be empty (KohakuRiver's untagged saves)
+  std::vector<Layer> layers;      // chain order
+  std::uint64_t size_bytes = 0;   // of the file
+  std::string architecture, os;
+};
+
+// Reads headers, manifest.json and the config only (kilobytes, also for 30 GB). Throws BadData naming file and reason for truncated, empty and
+// foreign files: no end-of-archive needed, but every member the manifest names must lie inside the file.
+Archive read_archive(const std::filesystem::path& tar);
+
+// Takes the bytes of an archive while they are written, hashes every member, and says at the end what it was.
+class ArchiveVerifier {
+public:
+  ArchiveVerifier();
+  ~ArchiveVerifier();
+  void feed(std::string_view bytes);  // throws BadData
+  // Every layer of the manifest is there with the right digest, the config has the digest of its name. Throws BadData
+  // (which layer, what was expected). `size_bytes` is what was fed.
+  Archive finish();
+
+private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+// The whole file through ArchiveVerifier.
+Archive verify_archive(const std::filesystem::path& tar, const CancelToken& cancel);
+
+// The index beside an archive (design: ".riverbox/<name>-<ts>.json"). It can always be rebuilt from the tar.
+void write_index(const std::filesystem::path& index_file, const Archive& archive);
+// nullopt: absent, damaged, or not of a file of this size.
+std::optional<Archive> read_index(const std::filesystem::path& index_file, std::uint64_t tar_size_bytes);
+// The index if it fits the file, else read_archive().
+Archive open_archive(const std::filesystem::path& tar, const std::filesystem::path& index_file);
+
+}  // namespace riverbox::environment

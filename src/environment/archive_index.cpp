@@ -1,0 +1,86 @@
+// The sidecar of an archive: what read_archive() says, kept. docs/archive-format.md has the fields.
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "base/ids.hpp"
+#include "environment/archive.hpp"
+#include "environment/image_manifest.hpp"
+#include "os/atomic_file.hpp"
+#include "os/fd.hpp"
+
+namespace riverbox::environment {
+namespace {
+
+// Keys in the order of writing: listings read no further than `config_digest` (share.cpp).
+using Json = nlohmann::ordered_json;
+constexpr int kFormat = 1;
+
+std::string checked_digest(const nlohmann::json& value) {
+  const std::string text = value.get<std::string>();
+  if (!text.starts_with("sha256:") || !Digest::is_valid(text)) throw BadData("no digest");
+  return text;
+}
+
+Archive parse_index(const std::string& text, std::uint64_t tar_size_bytes) {
+  const nlohmann::json json = parse_untrusted_json(text, "index");
+  if (json.at("format").get<int>() != kFormat) throw BadData("another format");
+  Archive archive;
+  archive.size_bytes = json.at("size_bytes").get<std::uint64_t>();
+  if (archive.size_bytes != tar_size_bytes) throw BadData("another file");
+  archive.config_digest = checked_digest(json.at("config_digest"));
+  archive.identity.created = parse_rfc3339(json.at("created").get<std::string>());
+  archive.architecture = json.at("architecture").get<std::string>();
+  archive.os = json.at("os").get<std::string>();
+  archive.repo_tags = json.at("repo_tags").get<std::vector<std::string>>();
+  for (const auto& item : json.at("layers")) {
+    Layer layer;
+    layer.member = item.at("member").get<std::string>();
+    layer.diff_id = checked_digest(item.at("diff_id"));
+    layer.offset = item.at("offset").get<std::uint64_t>();
+    layer.size_bytes = item.at("size_bytes").get<std::uint64_t>();
+    layer.compressed = item.at("compressed").get<bool>();
+    if (layer.offset > tar_size_bytes || layer.size_bytes > tar_size_bytes - layer.offset) throw BadData("a layer outside of the file");
+    archive.identity.diff_ids.push_back(layer.diff_id);
+    archive.layers.push_back(std::move(layer));
+  }
+  return archive;
+}
+
+}  // namespace
+
+void write_index(const std::filesystem::path& index_file, const Archive& archive) {
+  const std::filesystem::path folder = index_file.parent_path();
+  if (mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) throw IoError(fmt::format("create the folder '{}'", folder.string()), errno);
+  Json json;
+  json["format"] = kFormat;
+  json["tarball"] = index_file.stem().string() + ".tar";
+  json["size_bytes"] = archive.size_bytes;
+  json["config_digest"] = archive.config_digest;
+  json["created"] = to_rfc3339(archive.identity.created);
+  json["architecture"] = archive.architecture;
+  json["os"] = archive.os;
+  json["repo_tags"] = archive.repo_tags;
+  json["layers"] = Json::array();
+  for (const Layer& layer : archive.layers) {
+    json["layers"].push_back({{"member", layer.member}, {"diff_id", layer.diff_id}, {"offset", layer.offset},
+                              {"size_bytes", layer.size_bytes}, {"compressed", layer.compressed}});
+  }
+  os::write_atomically(index_file, json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+std::optional<Archive> read_index(const std::filesystem::path& index_file, std::uint64_t tar_size_bytes) {
+  // Whatever is wrong with it, the archive itself has the answer: no failure here is worth a word to the user.
+  try {
+    return parse_index(os::read_file(index_file, kMaxJsonBytes), tar_size_bytes);
+  } catch (const Error&) {
+    return std::nullopt;
+  } catch (const nlohmann::json::exception&) {
+    return std::nullopt;
+  }
+}
+
+}  // namespace riverbox::environment

@@ -1,0 +1,297 @@
+#include "environment/publish.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "base/strings.hpp"
+#include "environment/archive_writer.hpp"
+#include "os/atomic_file.hpp"
+
+namespace riverbox::environment {
+namespace {
+
+constexpr const char* kComponent = "environment";
+constexpr std::chrono::seconds kStopGrace{10};  // under an init a stop takes milliseconds; a stubborn process gets what docker gives
+
+bool runs(const docker::ContainerState& state) { return state.running || state.paused || state.status == "restarting"; }
+
+// Runs a step of a clean-up: what fails is told, and the next step still happens. False: it failed.
+template <class Step>
+bool attempt(const char* what, const std::string& object, Step step) {
+  try {
+    step();
+    return true;
+  } catch (const std::exception& error) {
+    log::warning(kComponent, what, {{"object", object}, {"reason", error.what()}});
+    return false;
+  }
+}
+
+// What the container's creator replaced (labels <prefix>.entrypoint and <prefix>.command, JSON as the image had it) goes back into the image.
+std::vector<std::string> restored_config(const docker::Naming& naming, const docker::Naming::Labels& labels) {
+  std::vector<std::string> changes;
+  const auto restore = [&](const char* key, const char* instruction) {
+    const auto label = labels.find(naming.label(key));
+    if (label == labels.end()) return;
+    const auto value = nlohmann::json::parse(label->second, nullptr, false);
+    if (value.is_null()) return;
+    const bool words = value.is_array() && std::all_of(value.begin(), value.end(), [](const auto& word) { return word.is_string(); });
+    if (words) changes.push_back(fmt::format("{} {}", instruction, value.dump()));
+    else log::warning(kComponent, "a label of the container is no list of words, it is ignored", {{"label", label->first}});
+  };
+  restore("entrypoint", "ENTRYPOINT");
+  restore("command", "CMD");  // after it: ENTRYPOINT clears the command
+  return changes;
+}
+
+docker::Container find_our_container(docker::Engine& engine, const docker::Naming& naming, const EnvironmentName& name) {
+  const std::string container_name = naming.environment_container(name.str());
+  const auto foreign = [&](const std::string& which) {
+    return Conflict(fmt::format("container '{}' is not managed by riverbox", which),
+                    fmt::format("Make an environment container with 'hakuriver.docker create-container IMAGE {}' and package that.", name.str()));
+  };
+  std::optional<docker::Container> found;
+  try {
+    found = engine.inspect_container(container_name);
+  } catch (const docker::ContainerNotFoundError&) {
+    try {
+      engine.inspect_container(name.str());
+    } catch (const docker::ContainerNotFoundError&) {
+      throw docker::ContainerNotFoundError(fmt::format("there is no environment container '{}'", name.str()),
+                                           "'hakuriver.docker list-containers' shows those that exist.");
+    }
+    throw foreign(name.str());
+  }
+  for (const auto& [key, value] : naming.environment_labels(name.str())) {
+    const auto label = found->labels.find(key);
+    if (label == found->labels.end() || label->second != value) throw foreign(container_name);
+  }
+  return std::move(*found);
+}
+
+// Removes an image that nothing points to any more. One that has a tag or a container is left alone.
+void remove_untagged(docker::Engine& engine, const std::string& image_id) {
+  const auto image = engine.find_image(image_id);
+  if (image && image->tags.empty()) engine.untag_image(image_id);
+}
+
+// Puts the tag back to what it was. `previous` may be gone by now: then the tag goes, too.
+void restore_tag(docker::Engine& engine, const std::string& tag, const std::string& previous) {
+  const auto current = engine.find_image(tag);
+  if (previous.empty() || !engine.find_image(previous)) {
+    if (current) engine.untag_image(tag);
+    return;
+  }
+  if (current && current->id == previous) return;
+  engine.tag_image(previous, tag);
+  if (current) attempt("cannot remove an unfinished image", current->id, [&] { remove_untagged(engine, current->id); });
+}
+
+void start_again(docker::Engine& engine, const std::string& container) {
+  try {
+    const auto state = engine.inspect_container(container).state;
+    if (state.paused) engine.unpause_container(container);
+    else if (!state.running) engine.start_container(container);
+  } catch (const docker::ContainerNotFoundError&) {  // somebody deleted it meanwhile
+  }
+}
+
+// Two versions never share a second: HakuRiver's runners know no other order. A future version (a clock was wrong) is not waited for.
+void wait_for_a_free_second(std::int64_t newest, const CancelToken& cancel) {
+  while (unix_seconds(wall_now()) == newest) {
+    cancel.check("packaging an environment");
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
+// One publish. Changes to the world are made in order and noted, so that undo() can take back what was done.
+class Publication {
+public:
+  Publication(docker::Engine& engine, const docker::Naming& naming, const Share& share, const EnvironmentName& name,
+              const PublishOptions& options, const CancelToken& cancel)
+      : engine_(engine), naming_(naming), share_(share), name_(name), options_(options), cancel_(cancel),
+        tag_(naming.environment_image(name.str())) {}
+
+  PublishIntent prepare() {
+    share_.prepare();
+    container_ = find_our_container(engine_, naming_, name_);
+    const auto previous = engine_.find_image(tag_);
+    intent_ = {container_.name.starts_with('/') ? container_.name.substr(1) : container_.name, name_.str(), runs(container_.state),
+               previous ? previous->id : std::string()};
+    return intent_;
+  }
+
+  Published run() {
+    stop_and_commit();
+    if (intent_.was_running) start();
+    tagged_ = true;
+    engine_.tag_image(image_id_, tag_);
+    const docker::Image image = engine_.inspect_image(image_id_);
+    const Version version = save(image);
+    // The version exists from here on: nothing below may take it back.
+    Published published{version, archive_, {}};
+    attempt("cannot write the index of an archive", version.tarball, [&] { write_index(share_.index_path(version.tarball), archive_); });
+    published.version.image_id = archive_.config_digest;
+    attempt("cannot prune old versions", name_.str(), [&] { prune(published); });
+    return published;
+  }
+
+  // After a success. False: something is left for recover().
+  bool tidy() {
+    if (options_.keep_image || !intent_.previous_image_id.empty()) return true;
+    return attempt("cannot remove the temporary image tag", tag_, [&] { engine_.untag_image(tag_); });
+  }
+
+  // After an error. False: something is left for recover().
+  bool undo() {
+    bool clean = true;
+    if (tagged_) clean &= attempt("cannot restore the image tag", tag_, [&] { restore_tag(engine_, tag_, intent_.previous_image_id); });
+    if (!image_id_.empty()) clean &= attempt("cannot remove the unfinished image", image_id_, [&] { remove_untagged(engine_, image_id_); });
+    if (intent_.was_running) clean &= attempt("cannot start the container again", intent_.container, [&] { start_again(engine_, intent_.container); });
+    return clean;
+  }
+
+private:
+  void report(const char* step, std::uint64_t bytes = 0, std::uint64_t total_bytes = 0) {
+    options_.progress({step, bytes, total_bytes});
+  }
+
+  void stop_and_commit() {
+    cancel_.check("packaging an environment");
+    report("stopping");
+    if (container_.state.paused) {
+      log::info(kComponent, "the container is paused: it is resumed to be stopped, and runs afterwards", {{"container", intent_.container}});
+      engine_.unpause_container(intent_.container);
+    }
+    if (intent_.was_running) engine_.stop_container(intent_.container, kStopGrace);
+    if (const auto newest = share_.newest(name_)) {
+      newest_timestamp_ = newest->timestamp;
+      wait_for_a_free_second(newest->timestamp, cancel_);
+    }
+    cancel_.check("packaging an environment");
+    report("committing");
+    image_id_ = engine_.commit(intent_.container, restored_config(naming_, container_.labels), "packaged by riverbox", cancel_);
+  }
+
+  // At once after the commit: nobody waits for the writing.
+  void start() {
+    report("starting");
+    engine_.start_container(intent_.container);
+  }
+
+  Version save(const docker::Image& image) {
+    const std::int64_t timestamp = std::max(unix_seconds(image.created), newest_timestamp_ + 1);
+    const std::string tarball = Share::file_name(name_, timestamp);
+    os::PendingFile file(share_.path_of(tarball));
+    ArchiveWriter writer(file.fd(), file.temporary_path());
+    report("writing", 0, image.size_bytes);
+    engine_.save_image(tag_, [&](std::string_view bytes) {
+      cancel_.check("packaging an environment");
+      if (writer.write(bytes)) report("writing", writer.size_bytes(), std::max(image.size_bytes, writer.size_bytes()));
+    }, cancel_);
+    report("verifying", writer.size_bytes(), writer.size_bytes());
+    archive_ = writer.finish();
+    check_is_the_commit(image);
+    cancel_.check("packaging an environment");
+    report("publishing", writer.size_bytes(), writer.size_bytes());
+    const std::filesystem::path final_path = share_.path_of(tarball);
+    try {
+      file.publish(final_path);
+    } catch (const IoError&) {  // renamed, but not surely on the disk: then it must not be seen
+      ::unlink(final_path.c_str());
+      throw;
+    }
+    return {timestamp, tarball, archive_.size_bytes, {}};
+  }
+
+  // The daemon says 200 whatever it sends, and somebody may have moved the tag.
+  void check_is_the_commit(const docker::Image& image) {
+    const auto refuse = [&](const std::string& what) {
+      throw docker::ImageExportError(fmt::format("the Docker Engine saved another image than the one committed for '{}': {}", name_.str(), what),
+                                     "Try again; nothing was published.");
+    };
+    if (std::find(archive_.repo_tags.begin(), archive_.repo_tags.end(), tag_) == archive_.repo_tags.end()) refuse(fmt::format("it is not tagged '{}'", tag_));
+    if (archive_.config_digest == image_id_) return;
+    // In a containerd store an image's Id is the digest of a manifest: there the layers and the date have to do.
+    if (!engine_.containerd_store()) refuse(fmt::format("its ID is {}, not {}", archive_.config_digest, image_id_));
+    if (archive_.identity != Identity{image.diff_ids, image.created}) refuse("its layers or its date differ");
+  }
+
+  void prune(Published& published) {
+    std::vector<Version> versions = share_.versions(name_);
+    const auto keep = static_cast<size_t>(std::max(1, options_.keep_versions));
+    for (size_t i = keep; i < versions.size(); ++i) {
+      const Version& version = versions[i];
+      if (version.tarball == published.version.tarball || options_.in_use(version)) continue;
+      if (attempt("cannot remove an old version", version.tarball, [&] { share_.remove(version); })) published.pruned.push_back(version.tarball);
+    }
+  }
+
+  docker::Engine& engine_;
+  const docker::Naming& naming_;
+  const Share& share_;
+  const EnvironmentName& name_;
+  const PublishOptions& options_;
+  const CancelToken& cancel_;
+  const std::string tag_;
+  docker::Container container_;
+  PublishIntent intent_;
+  std::int64_t newest_timestamp_ = 0;
+  std::string image_id_;
+  bool tagged_ = false;
+  Archive archive_;
+};
+
+// Temporary files of this name; their writer is gone, so age does not matter.
+void remove_temporaries_of(const Share& share, const std::string& name) {
+  constexpr std::string_view kPrefix = ".riverbox-";  // os::PendingFile: .riverbox-<final name>.<pid>.<random>.part
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(share.dir(), ignored)) {
+    const std::string file = entry.path().filename().string();
+    if (!os::PendingFile::is_temporary_name(file) || !file.starts_with(kPrefix)) continue;
+    const size_t end = file.find(".tar.");
+    if (end == std::string::npos) continue;
+    const auto parsed = Share::parse_file_name(std::string_view(file).substr(kPrefix.size(), end + 4 - kPrefix.size()));
+    if (parsed && parsed->first.str() == name) std::filesystem::remove(entry.path(), ignored);
+  }
+}
+
+}  // namespace
+
+Publisher::Publisher(docker::Engine& engine, docker::Naming naming, Share share)
+    : engine_(engine), naming_(std::move(naming)), share_(std::move(share)) {}
+
+Published Publisher::publish(const EnvironmentName& name, const PublishOptions& options, const CancelToken& cancel,
+                             const std::function<void(const PublishIntent&)>& record, const std::function<void()>& forget) {
+  Publication publication(engine_, naming_, share_, name, options, cancel);
+  record(publication.prepare());
+  Published published = [&] {
+    try {
+      return publication.run();
+    } catch (...) {
+      // What could not be undone now (the daemon is away) is undone by recover(): the intent stays.
+      if (publication.undo()) attempt("cannot forget a publish", name.str(), forget);
+      throw;
+    }
+  }();
+  if (publication.tidy()) forget();
+  return published;
+}
+
+void Publisher::recover(const PublishIntent& intent) {
+  const std::string tag = naming_.environment_image(intent.name);
+  remove_temporaries_of(share_, intent.name);
+  restore_tag(engine_, tag, intent.previous_image_id);
+  if (intent.was_running) start_again(engine_, intent.container);
+}
+
+}  // namespace riverbox::environment

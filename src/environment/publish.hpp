@@ -1,0 +1,59 @@
+// create-tar: quiesce, commit, stream to a hidden file, verify, rename, index, prune, untag, start again. A kill at any moment leaves either no
+// new version or a complete one, and the old one usable.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/cancel.hpp"
+#include "docker/engine.hpp"
+#include "docker/naming.hpp"
+#include "environment/archive.hpp"
+#include "environment/share.hpp"
+
+namespace riverbox::environment {
+
+struct PublishProgress {
+  std::string step;                       // "stopping", "committing", "writing", "verifying", "publishing", "starting"
+  std::uint64_t bytes = 0, total_bytes = 0;  // of "writing"; the total is an estimate
+};
+
+struct PublishOptions {
+  int keep_versions = 1;
+  bool keep_image = false;                // leave <prefix>/<name>:base in the daemon (a runner on this daemon uses it)
+  std::function<bool(const Version&)> in_use = [](const Version&) { return false; };  // never pruned
+  std::function<void(const PublishProgress&)> progress = [](const PublishProgress&) {};
+};
+
+// What a crash in the middle has to undo. The owner keeps it durably from before the first change until after the last.
+struct PublishIntent {
+  std::string container;                  // Docker name
+  std::string name;                       // of the environment
+  bool was_running = false;
+  std::string previous_image_id;          // what <prefix>/<name>:base was before; empty = nothing
+};
+
+struct Published {
+  Version version;
+  Archive archive;
+  std::vector<std::string> pruned;        // tarball names
+};
+
+class Publisher {
+public:
+  Publisher(docker::Engine& engine, docker::Naming naming, Share share);
+  // Blocking. The caller serialises calls for one name. `record` is called with the intent before anything changes and must have made it durable
+  // when it returns; `forget` after everything is done or undone. On any error the container runs again if it ran, the tag is what it
+  // was before, nothing of ours is left in the folder.
+  Published publish(const EnvironmentName& name, const PublishOptions& options, const CancelToken& cancel,
+                    const std::function<void(const PublishIntent&)>& record, const std::function<void()>& forget);
+  // After a crash: undo what the intent says. Idempotent.
+  void recover(const PublishIntent& intent);
+
+private:
+  docker::Engine& engine_;
+  docker::Naming naming_;
+  Share share_;
+};
+
+}  // namespace riverbox::environment

@@ -1,0 +1,54 @@
+// Brings the daemon's image of an environment up to date with the share. Compares what the image *is*, never clocks.
+#pragma once
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/cancel.hpp"
+#include "docker/engine.hpp"
+#include "docker/naming.hpp"
+#include "environment/archive.hpp"
+#include "environment/share.hpp"
+
+namespace riverbox::environment {
+
+struct SyncProgress {
+  std::string step;                         // "checking", "loading", "verifying"
+  std::uint64_t bytes = 0, total_bytes = 0;
+};
+struct SyncResult {
+  std::string image_id;                     // create containers from this
+  std::string tarball;                      // the version that is now present
+  bool loaded = false;                      // false: was up to date
+  std::uint64_t bytes_read = 0;
+};
+using SyncCallback = std::function<void(const SyncProgress&)>;
+
+class Syncer {
+public:
+  Syncer(docker::Engine& engine, docker::Naming naming, Share share);
+  // Blocking; thread-safe. One load per environment at a time: later callers wait for it and share its result; different environments in
+  // parallel. `hint` is the tarball the host announced (fresher than a listing on NFS), may be empty. The token carries the time-out and really ends
+  // the load. Throws NotFound (lists the environments there are), BadData (damaged archive; the old image stays),
+  // docker::ImageImportError, Timeout. A missing environment never reaches a registry.
+  SyncResult ensure(const EnvironmentName& name, const std::string& hint, const CancelToken& cancel, const SyncCallback& progress);
+  // Pure: is the image of the daemon the one in the archive?
+  static bool needs_sync(const std::optional<docker::Image>& local, const Identity& wanted);
+
+private:
+  SyncResult sync_now(const EnvironmentName& name, const std::string& hint, const CancelToken& cancel, const SyncCallback& progress);
+  // Somebody may be about to create a container from the image that was just replaced: the one before it goes instead.
+  void retire(const EnvironmentName& name, const std::string& image_id);
+  docker::Engine& engine_;
+  docker::Naming naming_;
+  Share share_;
+  struct Flight;  // one load that several callers wait for
+  std::mutex mutex_;
+  std::map<EnvironmentName, std::shared_ptr<Flight>> flights_;
+  std::map<EnvironmentName, std::string> retired_;  // the image that the last load replaced
+};
+
+}  // namespace riverbox::environment

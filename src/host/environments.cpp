@@ -1,0 +1,216 @@
+#include "host/environments.hpp"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "base/log.hpp"
+#include "base/strings.hpp"
+
+namespace riverbox::host {
+namespace {
+
+constexpr auto kStopGrace = std::chrono::seconds(10);
+
+// What Docker accepts as a container name: anything else cannot name a container and is not worth a question.
+bool can_be_container_name(std::string_view text) {
+  auto is_alnum = [](unsigned char c) { return std::isalnum(c) != 0; };
+  return text.size() >= 2 && text.size() <= 255 && is_alnum(text[0]) &&
+         std::all_of(text.begin(), text.end(), [&](unsigned char c) { return is_alnum(c) || c == '_' || c == '.' || c == '-'; });
+}
+
+std::string json_or_null(const std::optional<std::vector<std::string>>& words) {
+  return words ? nlohmann::json(*words).dump() : "null";
+}
+
+// `sleep infinity` as the seed says. An image with an ENTRYPOINT would get that as arguments and end at once, so it is
+// overridden; the labels remember what the image had, and create-tar puts it back into what it commits.
+docker::ContainerSpec environment_spec(const docker::Naming& naming, const EnvironmentName& name, const std::string& reference,
+                                       const docker::Image& image) {
+  docker::ContainerSpec spec;
+  spec.image = image.id;
+  spec.labels = naming.environment_labels(name.str());
+  spec.labels[naming.label("image")] = reference;
+  spec.labels[naming.label("command")] = json_or_null(image.command);
+  if (image.entrypoint && !image.entrypoint->empty()) {
+    spec.labels[naming.label("entrypoint")] = json_or_null(image.entrypoint);
+    spec.entrypoint = {{"sleep", "infinity"}};
+  } else {
+    spec.command = {"sleep", "infinity"};
+  }
+  spec.hostname = name.str().substr(0, 63);
+  spec.init = true;
+  return spec;
+}
+
+}  // namespace
+
+class Environments::Turn {
+public:
+  Turn(Environments& owner, EnvironmentName name) : owner_(owner), name_(std::move(name)) {
+    std::unique_lock lock(owner_.mutex_);
+    owner_.turn_over_.wait(lock, [&] { return !owner_.publishing_.contains(name_); });
+    owner_.publishing_.insert(name_);
+  }
+  ~Turn() {
+    {
+      std::lock_guard lock(owner_.mutex_);
+      owner_.publishing_.erase(name_);
+    }
+    owner_.turn_over_.notify_all();
+  }
+  Turn(Turn&&) = delete;
+
+private:
+  Environments& owner_;
+  EnvironmentName name_;
+};
+
+Environments::Environments(docker::Engine& engine, docker::Naming naming, environment::Share share,
+                           store::PublicationRepository& publications, Options options)
+    : engine_(engine), naming_(std::move(naming)), share_(std::move(share)), publications_(publications), options_(options) {}
+
+std::vector<ListedContainer> Environments::list() {
+  std::vector<ListedContainer> out;
+  for (auto& c : engine_.list_containers()) {
+    auto label = c.labels.find(naming_.label("environment"));
+    bool managed = naming_.is_managed(c.labels) && label != c.labels.end();
+    auto image = c.labels.find(naming_.label("image"));
+    out.push_back({.id = c.id.substr(0, 12),
+                   .name = managed ? label->second : c.name,
+                   .container_name = c.name,
+                   .image = managed && image != c.labels.end() ? image->second : c.image,
+                   .status_text = c.status_text,
+                   .state = c.state,
+                   .created = c.created,
+                   .managed = managed});
+  }
+  std::stable_sort(out.begin(), out.end(), [](auto& a, auto& b) { return a.managed > b.managed; });
+  return out;
+}
+
+EnvironmentContainer Environments::resolve(const std::string& text) {
+  std::vector<std::string> candidates;
+  if (EnvironmentName::is_valid(text)) candidates.push_back(naming_.environment_container(text));
+  if (can_be_container_name(text)) candidates.push_back(text);
+  for (const auto& candidate : candidates) {
+    docker::Container found;
+    try {
+      found = engine_.inspect_container(candidate);
+    } catch (const docker::ContainerNotFoundError&) {
+      continue;
+    }
+    if (found.name != candidate) continue;  // the Engine also answers for ID prefixes
+    auto label = found.labels.find(naming_.label("environment"));
+    if (!naming_.is_managed(found.labels) || label == found.labels.end())
+      throw Conflict("Container '" + printable(text) + "' is not managed by riverbox, so it is left alone",
+                     "Only containers made by `create-container` are started, stopped, deleted or packaged.");
+    return {EnvironmentName::parse(label->second), std::move(found)};
+  }
+  if (candidates.empty()) EnvironmentName::parse(text);  // says what is wrong with the name
+  throw NotFound("Container '" + printable(text) + "' not found: there is no environment of that name on the host",
+                 "`hakuriver.docker list-containers` shows those there are, `create-container IMAGE " + printable(text) +
+                     "` makes one.");
+}
+
+EnvironmentContainer Environments::create(const std::string& image, const std::string& text, const StepCallback& progress) {
+  auto name = EnvironmentName::parse(text);
+  if (image.empty() || image[0] == '-' || image.find_first_of(" \t\r\n") != std::string::npos)
+    throw InvalidInput("'" + printable(image) + "' is not an image name", "Give one such as python:3.11-slim.");
+  auto container_name = naming_.environment_container(name.str());
+  auto exists = [&] {
+    return Conflict("Container '" + name.str() + "' already exists",
+                    "Open it with `hakuriver.docker-shell " + name.str() + "`, or remove it with `delete-container " +
+                        name.str() + "` first.");
+  };
+  try {
+    engine_.inspect_container(container_name);
+    throw exists();
+  } catch (const docker::ContainerNotFoundError&) {
+  }
+  progress({"looking for the image"});
+  auto found = engine_.find_image(image);
+  if (!found) {
+    engine_.pull_image(image, [&](const docker::PullProgress& p) { progress({"pulling: " + p.step, p.current_bytes, p.total_bytes}); }, {});
+    found = engine_.inspect_image(image);
+  }
+  progress({"creating"});
+  try {
+    engine_.create_container(container_name, environment_spec(naming_, name, image, *found));
+  } catch (const docker::ContainerCreationError& e) {
+    if (e.kind() == ErrorKind::conflict) throw exists();
+    throw;
+  }
+  try {
+    engine_.start_container(container_name);
+  } catch (const Error&) {  // nothing half done: an environment that cannot start is no environment
+    engine_.remove_container(container_name, true);
+    throw;
+  }
+  log::info("host", "environment created", {{"environment", name.str()}, {"image", image}});
+  return {name, engine_.inspect_container(container_name)};
+}
+
+EnvironmentContainer Environments::start(const std::string& text) {
+  auto found = resolve(text);
+  engine_.start_container(found.container.id);
+  return found;
+}
+
+EnvironmentContainer Environments::stop(const std::string& text) {
+  auto found = resolve(text);
+  engine_.stop_container(found.container.id, kStopGrace);
+  return found;
+}
+
+EnvironmentContainer Environments::remove(const std::string& text) {
+  auto found = resolve(text);
+  Turn turn(*this, found.name);  // not under a create-tar
+  engine_.remove_container(found.container.id, true);
+  log::info("host", "environment container deleted", {{"environment", found.name.str()}});
+  return found;
+}
+
+environment::Published Environments::create_tar(const std::string& text, const StepCallback& progress) {
+  auto found = resolve(text);
+  share_.prepare();
+  progress({"waiting for its turn"});
+  Turn turn(*this, found.name);
+  for (const auto& p : publications_.all())
+    if (p.name == found.name.str()) undo_interrupted(p);  // Docker was away when the host started
+  environment::PublishOptions options;
+  options.keep_versions = options_.keep_versions;
+  options.keep_image = options_.keep_image;
+  options.progress = [&](const environment::PublishProgress& p) { progress({p.step, p.bytes, p.total_bytes}); };
+  environment::Publisher publisher(engine_, naming_, share_);
+  auto published = publisher.publish(
+      found.name, options, {},
+      [&](const environment::PublishIntent& i) {
+        publications_.record({.name = i.name, .container = i.container, .previous_image_id = i.previous_image_id, .was_running = i.was_running});
+      },
+      [&] { publications_.forget(found.name.str()); });
+  log::info("host", "version published", {{"environment", found.name.str()}, {"tarball", published.version.tarball},
+                                          {"bytes", std::to_string(published.version.size_bytes)}});
+  return published;
+}
+
+void Environments::undo_interrupted(const store::PublicationRecord& p) {
+  environment::Publisher(engine_, naming_, share_)
+      .recover({.container = p.container, .name = p.name, .was_running = p.was_running, .previous_image_id = p.previous_image_id});
+  publications_.forget(p.name);
+  log::warning("host", "a create-tar that was cut short has been undone", {{"environment", p.name}});
+}
+
+void Environments::recover() {
+  for (const auto& p : publications_.all()) {
+    try {
+      Turn turn(*this, EnvironmentName::parse(p.name));
+      undo_interrupted(p);
+    } catch (const std::exception& e) {
+      log::error("host", "cannot undo a create-tar that was cut short; it is tried again at the next start or create-tar",
+                 {{"environment", p.name}, {"reason", e.what()}});
+    }
+  }
+}
+
+}  // namespace riverbox::host

@@ -1,0 +1,82 @@
+// The environment containers on the host and their archives on the share. All calls block: Docker and the share may be slow.
+// Only containers that carry our labels are started, stopped, deleted or packaged.
+#pragma once
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "docker/engine.hpp"
+#include "docker/naming.hpp"
+#include "environment/publish.hpp"
+#include "environment/share.hpp"
+#include "store/host_store.hpp"
+#include "terminal/shell.hpp"
+
+namespace riverbox::host {
+
+using environment::EnvironmentName;
+
+struct ListedContainer {
+  std::string id, name;          // of the environment for ours, Docker's for foreign ones
+  std::string container_name;    // Docker's
+  std::string image, status_text, state;
+  std::int64_t created = 0;
+  bool managed = false;
+};
+
+// The name that users give (an environment's, or the full name of its container) and the container it means.
+struct EnvironmentContainer {
+  EnvironmentName name;
+  docker::Container container;
+};
+
+struct StepProgress {
+  std::string step;
+  std::uint64_t bytes = 0, total_bytes = 0;  // total 0 = unknown
+};
+using StepCallback = std::function<void(const StepProgress&)>;
+
+class Environments {
+public:
+  struct Options {
+    int keep_versions = 1;
+    bool keep_image = false;  // a runner uses this daemon too
+  };
+  Environments(docker::Engine& engine, docker::Naming naming, environment::Share share,
+               store::PublicationRepository& publications, Options options);
+
+  std::vector<ListedContainer> list();
+  // Uses the image if the daemon has it, else pulls it. Throws Conflict when the environment exists.
+  EnvironmentContainer create(const std::string& image, const std::string& name, const StepCallback& progress);
+  EnvironmentContainer start(const std::string& name);
+  EnvironmentContainer stop(const std::string& name);
+  EnvironmentContainer remove(const std::string& name);
+  // One at a time per environment: a second call waits for the first.
+  environment::Published create_tar(const std::string& name, const StepCallback& progress);
+  environment::Share::Listing archives() const { return share_.list(); }
+  const environment::Share& share() const { return share_; }
+  std::unique_ptr<terminal::Shell> open_shell(const std::string& name, const terminal::OpenRequest& request);
+  // At start: undoes publishes that a crash cut short. Logs instead of throwing.
+  void recover();
+
+private:
+  // Throws NotFound, or Conflict for a container that is not ours.
+  EnvironmentContainer resolve(const std::string& name);
+  void undo_interrupted(const store::PublicationRecord& publication);
+  class Turn;  // one create-tar of an environment at a time
+
+  docker::Engine& engine_;
+  docker::Naming naming_;
+  environment::Share share_;
+  store::PublicationRepository& publications_;
+  Options options_;
+  std::mutex mutex_;
+  std::condition_variable turn_over_;
+  std::set<EnvironmentName> publishing_;
+};
+
+}  // namespace riverbox::host

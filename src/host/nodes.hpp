@@ -1,0 +1,78 @@
+// The machines with a runner: who they are, whether they are connected, how loaded. Thread-safe; no call blocks on a link.
+#pragma once
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/task.hpp"
+#include "os/topology.hpp"
+#include "store/host_store.hpp"
+
+namespace riverbox::host {
+
+// The host's end of a link. Every call is thread-safe and returns at once.
+class RunnerLink {
+public:
+  virtual ~RunnerLink() = default;
+  virtual void dispatch(const TaskSpec& spec) = 0;
+  virtual void kill(TaskId id, int attempt) = 0;
+  // `done(ok, message)` exactly once, also when the link breaks.
+  virtual void control(const std::string& action, TaskId id, int attempt, std::function<void(bool, std::string)> done) = 0;
+  virtual void open_logs(const std::string& stream, TaskId id, int attempt, std::uint64_t stdout_from, std::uint64_t stderr_from) = 0;
+};
+
+// What a runner says of itself in its hello.
+struct NodeDescription {
+  std::string hostname, version, address;
+  int cores = 0;
+  std::uint64_t memory_bytes = 0;
+  std::map<int, os::NumaNode> numa;
+  std::vector<os::Gpu> gpus;
+};
+
+struct NodeView {
+  NodeDescription description;
+  bool online = false;
+  std::int64_t epoch = 0;            // of its latest link
+  std::string last_seen;             // RFC 3339 or empty
+  os::Load load;
+  std::shared_ptr<RunnerLink> link;  // null when not connected
+};
+
+class Nodes {
+public:
+  // Loads the nodes known from earlier runs, all of them offline.
+  Nodes(store::NodeRepository& repository, std::chrono::seconds heartbeat_interval, int timeout_factor);
+
+  // Blocking (store). Returns the new epoch. Throws Conflict when another link of that name is alive.
+  std::int64_t connect(const NodeDescription& description, std::shared_ptr<RunnerLink> link);
+  void disconnect(const std::string& hostname, const RunnerLink* link);  // ignored if `link` is not the current one
+  void heartbeat(const std::string& hostname, const RunnerLink* link, const os::Load& load, std::vector<os::Gpu> gpus);
+  std::vector<NodeView> all() const;      // by name
+  std::optional<NodeView> find(const std::string& hostname) const;
+  std::chrono::seconds heartbeat_interval() const { return interval_; }
+
+private:
+  struct Node {
+    NodeDescription description;
+    std::shared_ptr<RunnerLink> link;
+    std::chrono::steady_clock::time_point heard;
+    std::int64_t epoch = 0;
+    std::string last_seen;
+    os::Load load;
+  };
+  NodeView view(const Node& node) const;
+
+  store::NodeRepository& repository_;
+  std::chrono::seconds interval_;
+  std::chrono::seconds timeout_;
+  mutable std::mutex mutex_;
+  std::map<std::string, Node> nodes_;
+};
+
+}  // namespace riverbox::host

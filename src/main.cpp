@@ -1,0 +1,31 @@
+// The one executable: which function a name means. Everything else is in the folders.
+#include "applets/commands.hpp"
+#include "os/process.hpp"
+
+using namespace riverbox::applets;
+
+namespace {
+
+// Sorted by name. Without a summary a row is hidden.
+constexpr Applet kApplets[] = {
+    {"__complete", run_complete, nullptr, ""},
+    {"client", run_client, client_command, "Submit a task, look at tasks and nodes"},
+    {"completion", run_completion, completion_command, "Print the completion script of a shell"},
+    {"config", run_config, config_command, "Show the configuration and where each value comes from"},
+    {"docker", run_docker, docker_command, "Manage environment containers and their tarballs"},
+    {"docker-shell", run_docker_shell, docker_shell_command, "Open a shell in an environment container"},
+    {"host", run_host, host_command, "Run the host: the API, the environments, the scheduler"},
+    {"node", run_node, node_command, "List the nodes and how busy they are"},
+    {"runner", run_runner, runner_command, "Run the agent of a compute node"},
+    {"task", run_task, task_command, "Submit and control tasks"},
+    {"up", run_up, up_command, "Host and runner in one process on this machine; the quickest way to try it"},
+    {"version", run_version, version_command, "Print the version"},
+};
+static_assert(sorted_by_name(kApplets));
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  riverbox::os::init_runtime();
+  return dispatch(kApplets, argc, argv);
+}

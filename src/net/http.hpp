@@ -1,0 +1,64 @@
+// HTTP messages as the rest of the program sees them, independent of the library underneath.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace riverbox::net {
+
+struct Request {
+  // HEAD arrives as GET; the server leaves the body of the answer out.
+  std::string method, path;                       // path: decoded per segment by the router, here still percent-encoded, without query
+  std::map<std::string, std::string> query;       // decoded; the last of equal keys wins
+  std::map<std::string, std::string> headers;     // names in lower case
+  std::string body;
+  std::string remote_address;                     // "127.0.0.1:51234"
+  const std::string* header(std::string_view lower_name) const;
+};
+
+struct Response {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;
+};
+
+// {"detail": ...}, the shape of every error of the API. Invalid UTF-8 is replaced.
+Response error_response(int status, std::string_view detail);
+// The "detail" of such a body, else the start of the body as printable text.
+std::string error_detail(std::string_view body);
+// "a=1&b=%20c" -> decoded pairs, '+' is a blank; an escape that is not one stays as it is.
+std::map<std::string, std::string> parse_query(std::string_view text);
+// True when a header such as "Connection: keep-alive, Upgrade" lists `lower_token`.
+bool lists_token(const std::string* header, std::string_view lower_token);
+// "Not Found"; "" for an unknown status.
+std::string_view reason_phrase(int status);
+
+// The body of a response that is made while it is sent. write() blocks until there is room (call it on a worker) and
+// throws Cancelled once the client is gone.
+class BodyWriter {
+public:
+  virtual ~BodyWriter() = default;
+  virtual void write(std::string bytes) = 0;
+  virtual bool client_gone() const = 0;
+};
+
+// Answers one request, exactly once, from any thread, also when the client or the server has gone. One that is dropped
+// without an answer answers 500.
+class Responder {
+public:
+  virtual ~Responder() = default;
+  virtual void send(Response response) = 0;
+  // Sends the head (chunked, or with the Content-Length that `head.headers` names) and runs `produce` on the calling
+  // thread; an exception cuts the connection. For HEAD `produce` is not run. On the loop thread write() cannot wait, so
+  // there everything is queued.
+  virtual void stream(Response head, const std::function<void(BodyWriter&)>& produce) = 0;
+};
+
+}  // namespace riverbox::net

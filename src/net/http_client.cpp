@@ -1,0 +1,235 @@
+#include "net/http_client.hpp"
+
+#include <curl/curl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <exception>
+#include <initializer_list>
+#include <mutex>
+
+#include "base/error.hpp"
+#include "base/strings.hpp"
+#include "config.h"
+#include "net/url.hpp"
+
+namespace riverbox::net {
+namespace {
+
+constexpr int kPollMs = 100;                      // how late a cancellation may be noticed
+constexpr size_t kMaxKeptBodyBytes = 256u << 20;  // an answer that is not streamed
+
+// One deleter each, because to the compiler every handle of libcurl is a void*.
+struct EasyDeleter {
+  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
+};
+struct MultiDeleter {
+  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
+};
+struct ListDeleter {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+using HeaderList = std::unique_ptr<curl_slist, ListDeleter>;
+
+void append(HeaderList& list, const std::string& line) { list.reset(curl_slist_append(list.release(), line.c_str())); }
+
+// A static libcurl has no built-in bundle, because distributions disagree about where it lies.
+const char* ca_bundle() {
+  const char* named = getenv("SSL_CERT_FILE");
+  if (named && *named) return named;
+  for (const char* path : {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"})
+    if (access(path, R_OK) == 0) return path;
+  return nullptr;
+}
+
+// What one request collects. The callbacks are C: an exception waits here until curl has returned.
+struct Transfer {
+  CURL* easy = nullptr;
+  Response response;
+  const std::function<void(std::string_view)>* on_body = nullptr;
+  std::exception_ptr thrown;
+
+  static size_t header(char* data, size_t size, size_t count, void* self) {
+    auto& transfer = *static_cast<Transfer*>(self);
+    const std::string_view line = trim({data, size * count});
+    const size_t colon = line.find(':');
+    if (line.starts_with("HTTP/")) {
+      transfer.response = {};  // the head of the final answer follows that of "100 Continue"
+      transfer.response.content_type.clear();
+    } else if (colon != std::string_view::npos) {
+      const std::string name = to_lower(line.substr(0, colon));
+      const std::string value(trim(line.substr(colon + 1)));
+      if (name == "content-type")
+        transfer.response.content_type = value;
+      else
+        transfer.response.headers.emplace_back(name, value);
+    }
+    return size * count;
+  }
+
+  static size_t body(char* data, size_t size, size_t count, void* self) {
+    auto& transfer = *static_cast<Transfer*>(self);
+    try {
+      transfer.take({data, size * count});
+      return size * count;
+    } catch (...) {
+      transfer.thrown = std::current_exception();
+      return 0;
+    }
+  }
+
+  void take(std::string_view bytes) {
+    long status = 0;
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    if (on_body && *on_body && status >= 200 && status < 300) return (*on_body)(bytes);
+    if (response.body.size() + bytes.size() > kMaxKeptBodyBytes)
+      throw BadData(fmt::format("the answer of the host is larger than {}", human_bytes(kMaxKeptBodyBytes)));
+    response.body += bytes;
+  }
+};
+
+void init_curl_once() {
+  static std::once_flag once;
+  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+}
+
+}  // namespace
+
+struct HttpClient::Impl {
+  std::string base_url, token;
+  HttpUrl url;
+  // The multi handle keeps the connections, and its poll lets us look at the cancel token, which curl_easy_perform
+  // would do once a second.
+  std::unique_ptr<CURLM, MultiDeleter> multi;
+  std::unique_ptr<CURL, EasyDeleter> easy;
+
+  HeaderList headers_for(const std::string& body, const Options& options) const {
+    HeaderList list;
+    append(list, "Expect:");  // the host checks a body's size by its Content-Length; waiting for 100 would cost a round trip
+    if (!token.empty()) append(list, "Authorization: Bearer " + token);
+    bool has_type = false;
+    for (const auto& [name, value] : options.headers) {
+      if (to_lower(name) == "content-type") has_type = true;
+      append(list, name + ": " + value);
+    }
+    if (!body.empty() && !has_type) append(list, "Content-Type: application/json");
+    return list;
+  }
+
+  void set_up(const std::string& method, const std::string& target, const std::string& body, const Options& options,
+              const HeaderList& headers, Transfer& transfer) {
+    CURL* c = easy.get();
+    curl_easy_reset(c);
+    transfer.easy = c;
+    transfer.on_body = &options.on_body;
+    const std::string address = base_url + target;
+    curl_easy_setopt(c, CURLOPT_URL, address.c_str());
+    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c, CURLOPT_TCP_NODELAY, 1L);
+    curl_easy_setopt(c, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(c, CURLOPT_USERAGENT, "riverbox/" RIVERBOX_VERSION);
+    curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers.get());
+    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
+    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, static_cast<long>(options.total_timeout.count()));
+    curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, &Transfer::header);
+    curl_easy_setopt(c, CURLOPT_HEADERDATA, &transfer);
+    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, &Transfer::body);
+    curl_easy_setopt(c, CURLOPT_WRITEDATA, &transfer);
+    if (url.secure())
+      if (const char* bundle = ca_bundle()) curl_easy_setopt(c, CURLOPT_CAINFO, bundle);
+    if (method == "HEAD") {
+      curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
+    } else if (method != "GET" || !body.empty()) {
+      curl_easy_setopt(c, CURLOPT_POST, 1L);
+      curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
+      curl_easy_setopt(c, CURLOPT_POSTFIELDS, body.data());
+      curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method.c_str());
+    }
+  }
+
+  CURLcode run(const CancelToken& cancel, const std::string& what) {
+    struct Added {  // also when cancelled: the connection is then closed, as its answer is still on the way
+      CURLM* multi;
+      CURL* easy;
+      Added(CURLM* m, CURL* e) : multi(m), easy(e) { curl_multi_add_handle(m, e); }
+      ~Added() { curl_multi_remove_handle(multi, easy); }
+    } added(multi.get(), easy.get());
+    for (int running = 1;;) {
+      const CURLMcode code = curl_multi_perform(multi.get(), &running);
+      if (code != CURLM_OK) throw InternalError(fmt::format("libcurl failed: {}", curl_multi_strerror(code)));
+      if (running == 0) break;
+      cancel.check(what.c_str());
+      curl_multi_poll(multi.get(), nullptr, 0, kPollMs, nullptr);
+    }
+    int left = 0;
+    const CURLMsg* message = curl_multi_info_read(multi.get(), &left);
+    return message && message->msg == CURLMSG_DONE ? message->data.result : CURLE_FAILED_INIT;
+  }
+
+  [[noreturn]] void fail(CURLcode code, const std::string& what, const Options& options, const char* details) const {
+    const std::string where = fmt::format("{}://{}", url.scheme, url.authority());
+    const std::string start = "Start it with `riverbox host` (or `riverbox up`), or name another with --host URL.";
+    long os_error = 0;
+    curl_off_t ready_us = 0;
+    curl_easy_getinfo(easy.get(), CURLINFO_OS_ERRNO, &os_error);
+    curl_easy_getinfo(easy.get(), CURLINFO_PRETRANSFER_TIME_T, &ready_us);
+    const std::string reason = os_error ? strerror(static_cast<int>(os_error)) : *details ? details : curl_easy_strerror(code);
+    switch (code) {
+      case CURLE_OPERATION_TIMEDOUT:
+        if (ready_us == 0) throw Unavailable(fmt::format("cannot reach the host at {}: no answer within {} ms", where, options.connect_timeout.count()), start);
+        throw Timeout(fmt::format("{} got no full answer from {} within {} ms", what, where, options.total_timeout.count()));
+      case CURLE_COULDNT_RESOLVE_HOST:
+        throw Unavailable(fmt::format("cannot reach the host at {}: unknown host name \"{}\"", where, url.host), start);
+      case CURLE_COULDNT_CONNECT:
+        throw Unavailable(fmt::format("cannot reach the host at {}: {}", where, reason), start);
+      case CURLE_PEER_FAILED_VERIFICATION:
+      case CURLE_SSL_CACERT_BADFILE:
+      case CURLE_SSL_CONNECT_ERROR:
+        throw Unavailable(fmt::format("cannot reach the host at {}: {}", where, reason), "Check the address and its certificate.");
+      default:
+        throw Unavailable(fmt::format("{} failed: the connection to the host at {} broke: {}", what, where, reason),
+                          "Check that the host is running (`riverbox doctor`), then try again.");
+    }
+  }
+};
+
+HttpClient::HttpClient(std::string base_url, std::string bearer_token) : impl_(std::make_unique<Impl>()) {
+  init_curl_once();
+  while (base_url.ends_with('/')) base_url.pop_back();
+  impl_->url = HttpUrl::parse(base_url);
+  const std::string path = impl_->url.target == "/" ? "" : impl_->url.target;
+  impl_->base_url = fmt::format("{}://{}{}", impl_->url.scheme, impl_->url.authority(), path);
+  impl_->token = std::move(bearer_token);
+  impl_->multi.reset(curl_multi_init());
+  impl_->easy.reset(curl_easy_init());
+  if (!impl_->multi || !impl_->easy) throw InternalError("libcurl cannot be initialised");
+}
+
+HttpClient::~HttpClient() = default;
+
+Response HttpClient::request(const std::string& method, const std::string& target, std::string body, const Options& options,
+                             const CancelToken& cancel) {
+  const std::string what = fmt::format("{} {}", method, printable(target.substr(0, target.find('?')), 200));
+  const HeaderList headers = impl_->headers_for(body, options);
+  Transfer transfer;
+  char details[CURL_ERROR_SIZE] = "";
+  impl_->set_up(method, target, body, options, headers, transfer);
+  curl_easy_setopt(impl_->easy.get(), CURLOPT_ERRORBUFFER, details);
+  const CURLcode code = impl_->run(cancel, what);
+  curl_easy_setopt(impl_->easy.get(), CURLOPT_ERRORBUFFER, nullptr);
+  if (transfer.thrown) std::rethrow_exception(transfer.thrown);
+  if (code != CURLE_OK) impl_->fail(code, what, options, details);
+  long status = 0;
+  curl_easy_getinfo(impl_->easy.get(), CURLINFO_RESPONSE_CODE, &status);
+  transfer.response.status = static_cast<int>(status);
+  return std::move(transfer.response);
+}
+
+Response HttpClient::request(const std::string& method, const std::string& target, std::string body) {
+  return request(method, target, std::move(body), Options{});
+}
+
+}  // namespace riverbox::net

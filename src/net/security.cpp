@@ -1,0 +1,147 @@
+#include "net/security.hpp"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <openssl/crypto.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "base/strings.hpp"
+
+namespace riverbox::net {
+namespace {
+
+struct HostPort {
+  std::string host;  // lower case; an IPv6 address keeps its brackets
+  std::string port;  // empty: none was written
+};
+
+bool is_ipv4(const std::string& text) {
+  in_addr address;
+  return inet_pton(AF_INET, text.c_str(), &address) == 1;
+}
+bool is_ipv6(const std::string& text) {
+  in6_addr address;
+  return inet_pton(AF_INET6, text.c_str(), &address) == 1;
+}
+bool is_ip_literal(const std::string& host) {
+  if (host.starts_with('[')) return is_ipv6(host.substr(1, host.size() - 2));
+  return is_ipv4(host);
+}
+
+// "host", "host:port", "[v6]:port"; nullopt for everything else, user names and paths included.
+std::optional<HostPort> parse_host_port(std::string_view text) {
+  HostPort parsed;
+  const std::string lower = to_lower(trim(text));
+  size_t end;
+  if (lower.starts_with('[')) {
+    end = lower.find(']');
+    if (end == std::string::npos || !is_ipv6(lower.substr(1, end - 1))) return std::nullopt;
+    ++end;
+  } else {
+    end = std::min(lower.find(':'), lower.size());
+    const std::string_view host = std::string_view(lower).substr(0, end);
+    if (host.empty() || host.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-_") != std::string_view::npos) return std::nullopt;
+  }
+  parsed.host = lower.substr(0, end);
+  if (end == lower.size()) return parsed;
+  parsed.port = lower.substr(end + 1);
+  const auto number = parse_u64(parsed.port);
+  if (lower[end] != ':' || !number || *number > 65535) return std::nullopt;
+  parsed.port = std::to_string(*number);
+  return parsed;
+}
+
+struct Origin {
+  std::string scheme;
+  HostPort where;
+  std::string default_port() const { return scheme == "https" ? "443" : "80"; }
+  std::string port() const { return where.port.empty() ? default_port() : where.port; }
+  std::string str() const { return fmt::format("{}://{}:{}", scheme, where.host, port()); }
+};
+
+std::optional<Origin> parse_origin(std::string_view text) {
+  const std::string lower = to_lower(trim(text));
+  for (std::string scheme : {"http", "https"}) {
+    if (!lower.starts_with(scheme + "://")) continue;
+    auto where = parse_host_port(std::string_view(lower).substr(scheme.size() + 3));
+    if (where) return Origin{scheme, *where};
+  }
+  return std::nullopt;
+}
+
+bool same_secret(std::string_view given, std::string_view expected) {
+  // The length may leak, the content may not.
+  return given.size() == expected.size() && CRYPTO_memcmp(given.data(), expected.data(), expected.size()) == 0;
+}
+
+std::string machine_name() {
+  char name[256] = "";
+  gethostname(name, sizeof name - 1);
+  return to_lower(name);
+}
+
+}  // namespace
+
+AccessPolicy::AccessPolicy(const Config& config, std::string token) : token_(std::move(token)) {
+  hosts_ = {"localhost", machine_name(), machine_name().substr(0, machine_name().find('.'))};
+  auto add_host = [this](const std::string& text, const char* key) {
+    if (text.empty()) return;
+    auto parsed = parse_host_port(text);
+    if (!parsed && is_ipv6(text)) return;  // written without brackets; addresses are always right
+    if (!parsed)
+      throw ConfigError(fmt::format("{}: \"{}\" is not a host name", key, printable(text)), "Write a name such as \"cluster.example.org\".");
+    hosts_.push_back(parsed->host);
+  };
+  add_host(config.network.host_reachable_address, "network.host_reachable_address");
+  for (const std::string& host : config.security.allowed_hosts) add_host(host, "security.allowed_hosts");
+  std::erase(hosts_, "");
+  for (const std::string& text : config.security.allowed_origins) {
+    std::string origin = text;
+    if (origin.ends_with('/')) origin.pop_back();
+    auto parsed = parse_origin(origin);
+    if (!parsed)
+      throw ConfigError(fmt::format("security.allowed_origins: \"{}\" is not an origin", printable(text)),
+                        "Write scheme, host and port, such as \"https://dashboard.example.org\"; there is no wildcard.");
+    origins_.push_back(parsed->str());
+  }
+}
+
+std::optional<Response> AccessPolicy::check_token(const Request& request) const {
+  if (token_.empty()) return std::nullopt;
+  if (const std::string* header = request.header("authorization")) {
+    const std::string_view value = trim(*header);
+    if (to_lower(value.substr(0, 7)) == "bearer " && same_secret(trim(value.substr(7)), token_)) return std::nullopt;
+  } else if (lists_token(request.header("upgrade"), "websocket")) {
+    // A browser cannot give a WebSocket headers.
+    auto given = request.query.find("token");
+    if (given != request.query.end() && same_secret(given->second, token_)) return std::nullopt;
+  }
+  Response refusal = error_response(401, "Not authenticated");
+  refusal.headers = {{"WWW-Authenticate", "Bearer"}};
+  return refusal;
+}
+
+std::optional<Response> AccessPolicy::check_origin(const Request& request) const {
+  const std::string* host_header = request.header("host");
+  if (!host_header) return error_response(403, "the request has no Host header");
+  const auto host = parse_host_port(*host_header);
+  if (!host || (!is_ip_literal(host->host) && std::find(hosts_.begin(), hosts_.end(), host->host) == hosts_.end()))
+    return error_response(403, fmt::format("this server is not called \"{}\". Use its IP address, or add the name to security.allowed_hosts.",
+                                           printable(*host_header, 100)));
+  const std::string* origin_header = request.header("origin");
+  if (!origin_header) return std::nullopt;  // not a browser
+  if (const auto origin = parse_origin(*origin_header)) {
+    // Behind a proxy that ends TLS the Host has no port and the origin is https: both then mean the default of the scheme.
+    const std::string host_port = host->port.empty() ? origin->default_port() : host->port;
+    if (origin->where.host == host->host && origin->port() == host_port) return std::nullopt;
+    if (std::find(origins_.begin(), origins_.end(), origin->str()) != origins_.end()) return std::nullopt;
+  }
+  return error_response(403, fmt::format("requests from pages of \"{}\" are not allowed. Open the dashboard at its own address, or add the "
+                                         "origin to security.allowed_origins.",
+                                         printable(*origin_header, 100)));
+}
+
+}  // namespace riverbox::net

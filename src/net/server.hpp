@@ -1,0 +1,52 @@
+// HTTP/1.1 and WebSocket server on the event loop (Beast). Knows no routes: what to do with a request is the owner's.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "net/http.hpp"
+#include "net/websocket.hpp"
+
+namespace riverbox::net {
+
+struct ServerOptions {
+  std::string bind_address = "0.0.0.0";
+  std::uint16_t port = 8000;                      // 0 = any, see Server::port()
+  std::uint64_t max_body_bytes = 8u << 20;
+  std::uint64_t max_message_bytes = 16u << 20;    // WebSocket
+  int header_timeout_ms = 15000, idle_timeout_ms = 75000;
+  unsigned max_connections = 4096;                // WebSockets included; one more is answered 503
+  WebSocketTiming websocket;
+};
+
+struct Accept {
+  std::string subprotocol;  // chosen from the client's list, or empty
+  std::function<void(std::shared_ptr<WebSocket>)> opened;  // loop thread; must call start()
+};
+
+struct Handlers {
+  // Loop thread; must not block: hand the responder to a worker.
+  std::function<void(Request, std::shared_ptr<Responder>)> http;
+  // Loop thread; decides before the 101 answer. A Response refuses.
+  std::function<std::variant<Response, Accept>(const Request&)> upgrade;
+};
+
+class Server {
+public:
+  // Binds and listens now. Throws Unavailable when the port is in use ("port 8000 is in use ...", who if known), InvalidInput for a bad address. The loop must
+  // outlive the server and every WebSocket; one thread runs it.
+  Server(boost::asio::io_context& loop, ServerOptions options, Handlers handlers);
+  // On the loop thread or after the loop has ended, and before the loop is destroyed.
+  ~Server();
+  std::uint16_t port() const;
+  void stop();  // loop thread: no new connections, open ones are closed
+
+private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace riverbox::net

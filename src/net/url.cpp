@@ -1,0 +1,67 @@
+#include "net/url.hpp"
+
+#include <fmt/format.h>
+
+#include "base/error.hpp"
+#include "base/strings.hpp"
+
+namespace riverbox::net {
+namespace {
+
+[[noreturn]] void refuse(std::string_view text, const char* why) {
+  throw InvalidInput(fmt::format("\"{}\" is not the address of a server: {}", printable(text, 200), why),
+                     "Write it as http://HOST:PORT, for example http://127.0.0.1:8000.");
+}
+
+}  // namespace
+
+HttpUrl HttpUrl::parse(std::string_view text) {
+  HttpUrl url;
+  std::string_view rest = text;
+  const size_t scheme_end = rest.find("://");
+  const std::string scheme = scheme_end == std::string_view::npos ? "http" : to_lower(rest.substr(0, scheme_end));
+  if (scheme_end != std::string_view::npos) rest.remove_prefix(scheme_end + 3);
+  if (scheme == "http" || scheme == "ws")
+    url.scheme = "http";
+  else if (scheme == "https" || scheme == "wss")
+    url.scheme = "https";
+  else
+    refuse(text, "the scheme must be http or https");
+
+  for (unsigned char c : rest)
+    if (c <= 0x20 || c == 0x7f) refuse(text, "it contains a blank or a control character");
+  const size_t path = rest.find_first_of("/?#");
+  std::string_view authority = rest.substr(0, path);
+  std::string_view tail = path == std::string_view::npos ? "" : rest.substr(path);
+  url.target = (tail.starts_with('/') ? "" : "/") + std::string(tail.substr(0, tail.find('#')));
+
+  if (authority.find('@') != std::string_view::npos) refuse(text, "a user name is not supported; give the token instead");
+  std::string_view port;
+  if (authority.starts_with('[')) {
+    const size_t end = authority.find(']');
+    if (end == std::string_view::npos) refuse(text, "the bracket of the IPv6 address is not closed");
+    url.host = to_lower(authority.substr(1, end - 1));
+    port = authority.substr(end + 1);
+    if (!port.empty() && port[0] != ':') refuse(text, "after the address comes a colon and the port");
+  } else {
+    const size_t colon = authority.find(':');
+    url.host = to_lower(authority.substr(0, colon));
+    port = colon == std::string_view::npos ? "" : authority.substr(colon);
+  }
+  if (url.host.empty()) refuse(text, "the host is missing");
+  url.port = url.secure() ? 443 : 80;
+  if (port.size() > 1) {
+    const auto number = parse_u64(port.substr(1));
+    if (!number || *number == 0 || *number > 65535) refuse(text, "the port must be a number from 1 to 65535");
+    url.port = static_cast<std::uint16_t>(*number);
+  }
+  return url;
+}
+
+std::string HttpUrl::authority() const {
+  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port);
+}
+
+std::string HttpUrl::str() const { return fmt::format("{}://{}{}", scheme, authority(), target.substr(0, target.find('?'))); }
+
+}  // namespace riverbox::net

@@ -1,0 +1,474 @@
+// Both ends of a WebSocket: one class over Beast's stream, with the outgoing queue, the pings and the time-outs that Beast
+// leaves to its user. Beast's own time-outs are off, because they count silence also while reading is paused.
+#include "net/websocket.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/connect.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/websocket/stream.hpp>
+#include <chrono>
+#include <deque>
+#include <mutex>
+#include <optional>
+
+#include "base/strings.hpp"
+#include "net/url.hpp"
+#include "net/websocket_accept.hpp"
+
+namespace riverbox::net {
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+namespace ws = beast::websocket;
+using asio::ip::tcp;
+using boost::system::error_code;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+using Stream = ws::stream<tcp::socket, false>;  // false: no compression in the program at all
+
+constexpr size_t kReadBytes = 64 << 10;
+constexpr size_t kKeptBufferBytes = 256 << 10;  // a bigger one is given back after its message
+constexpr size_t kWriteBufferBytes = 64 << 10;  // in which a client masks
+constexpr std::uint16_t kNoCode = 1005, kBroken = 1006;
+constexpr int kAcceptTimeoutMs = 10000;
+
+Clock::duration ms(int count) { return std::chrono::milliseconds(count); }
+
+// RFC 6455 7.4: what may stand in a close frame.
+bool may_be_sent(std::uint16_t code) {
+  return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) || (code >= 3000 && code <= 4999);
+}
+
+std::string fitting_reason(std::string reason) {
+  if (reason.size() > 123) {
+    reason.resize(120);
+    reason.resize(complete_utf8_prefix(reason));
+    reason += "...";
+  }
+  return valid_utf8(reason).size() <= 123 ? valid_utf8(reason) : std::string();
+}
+
+std::uint16_t code_of(const error_code& ec) {
+  if (ec == ws::error::message_too_big || ec == ws::error::buffer_overflow) return 1009;
+  if (ec == ws::error::bad_frame_payload) return 1007;
+  return ec == ws::condition::protocol_violation ? 1002 : kBroken;
+}
+
+class Connection final : public WebSocket, public std::enable_shared_from_this<Connection> {
+public:
+  Connection(Stream stream, std::string subprotocol, std::uint64_t max_message_bytes, WebSocketTiming timing, std::shared_ptr<void> slot)
+      : stream_(std::move(stream)), timer_(stream_.get_executor()), subprotocol_(std::move(subprotocol)), timing_(timing),
+        slot_(std::move(slot)) {
+    stream_.read_message_max(max_message_bytes);
+  }
+
+  void start(Events events) override {
+    events_ = std::move(events);
+    started_ = true;
+    if (finished_) {  // it broke before anybody listened
+      asio::post(stream_.get_executor(), [self = shared_from_this()] { self->tell_closed(); });
+      return;
+    }
+    last_heard_ = Clock::now();
+    stream_.control_callback([this](ws::frame_type, beast::string_view) { last_heard_ = Clock::now(); });
+    arm_timer();
+    read_some();
+  }
+
+  void send(std::string data, bool binary) override {
+    {
+      std::lock_guard lock(mutex_);
+      if (closing_) return;
+      queued_bytes_ += data.size();
+      inbox_.push_back({std::move(data), binary});
+    }
+    request_flush();
+  }
+
+  size_t queued_bytes() const override { return queued_bytes_; }
+  const std::string& subprotocol() const override { return subprotocol_; }
+
+  void pause_reading() override { paused_ = true; }
+  void resume_reading() override {
+    if (!std::exchange(paused_, false)) return;
+    last_heard_ = Clock::now();
+    if (started_ && !finished_ && !reading_) asio::post(stream_.get_executor(), [self = shared_from_this()] { self->read_some(); });
+  }
+
+  void close(std::uint16_t code, std::string reason) override {
+    {
+      std::lock_guard lock(mutex_);
+      if (std::exchange(closing_, true)) return;
+      close_code_ = may_be_sent(code) ? code : 1000;
+      close_reason_ = fitting_reason(std::move(reason));
+    }
+    request_flush();
+  }
+
+private:
+  struct Message {
+    std::string data;
+    bool binary;
+  };
+
+  // ---- out
+
+  // The queue is filled by any thread under the mutex, so messages leave in the order of the calls; one flush at a time is on
+  // its way to the loop.
+  void request_flush() {
+    {
+      std::lock_guard lock(mutex_);
+      if (std::exchange(flush_posted_, true)) return;
+    }
+    asio::dispatch(stream_.get_executor(), [self = shared_from_this()] { self->flush(); });
+  }
+
+  void flush() {
+    {
+      std::lock_guard lock(mutex_);
+      flush_posted_ = false;
+      for (Message& message : inbox_) outgoing_.push_back(std::move(message));
+      inbox_.clear();
+      if (closing_ && !close_deadline_) {
+        close_deadline_ = Clock::now() + ms(timing_.close_ms);
+        arm_timer();
+      }
+    }
+    if (finished_) return drop_queue();
+    if (!writing_) write_next();
+  }
+
+  void write_next() {
+    if (outgoing_.empty()) {
+      if (close_deadline_) begin_close();
+      return;
+    }
+    writing_ = true;
+    Message& next = outgoing_.front();
+    stream_.binary(next.binary);
+    stream_.async_write(asio::buffer(next.data), [self = shared_from_this()](error_code ec, size_t) { self->on_written(ec); });
+  }
+
+  void on_written(error_code ec) {
+    writing_ = false;
+    if (finished_) return drop_queue();
+    queued_bytes_ -= outgoing_.front().data.size();
+    outgoing_.pop_front();
+    // Aborted means that the read beside it has seen the end first; it will say how.
+    if (ec == asio::error::operation_aborted && reading_) return drop_queue();
+    if (ec) return finish(kBroken, ec.message());
+    if (close_deadline_) close_deadline_ = Clock::now() + ms(timing_.close_ms);
+    if (outgoing_.empty() && queued_bytes_ == 0 && !close_deadline_ && events_.drained) events_.drained();
+    if (!writing_ && !finished_) write_next();  // `drained` may have sent something
+  }
+
+  void drop_queue() {
+    outgoing_.clear();
+    queued_bytes_ = 0;
+  }
+
+  // ---- in
+
+  void read_some() {
+    if (reading_ || finished_ || close_sent_ || paused_) return;
+    reading_ = true;
+    stream_.async_read_some(in_, kReadBytes, [self = shared_from_this()](error_code ec, size_t) { self->on_read(ec); });
+  }
+
+  void on_read(error_code ec) {
+    reading_ = false;
+    if (finished_) return;
+    last_heard_ = Clock::now();
+    if (ec == ws::error::closed) return finish_as_told();
+    if (ec) {
+      // Our own close handshake has taken over the reading.
+      if (close_sent_ && ec == asio::error::operation_aborted) return;
+      return finish(code_of(ec), ec.message());
+    }
+    if (stream_.is_message_done()) deliver();
+    if (!finished_) read_some();
+  }
+
+  void deliver() {
+    const auto bytes = in_.data();
+    if (!close_deadline_ && events_.message) {
+      const std::string_view data(static_cast<const char*>(bytes.data()), bytes.size());
+      events_.message(data, stream_.got_binary());
+    }
+    in_.consume(in_.size());
+    if (in_.capacity() > kKeptBufferBytes) in_.shrink_to_fit();
+  }
+
+  // ---- the end
+
+  void begin_close() {
+    if (std::exchange(close_sent_, true)) return;
+    ws::close_reason reason(static_cast<ws::close_code>(close_code_), beast::string_view(close_reason_.data(), close_reason_.size()));
+    stream_.async_close(reason, [self = shared_from_this()](error_code ec) {
+      if (self->finished_) return;
+      if (!ec) return self->finish_as_told();
+      if (ec == asio::error::operation_aborted && self->reading_) return;  // the read knows better
+      self->finish(kBroken, ec.message());
+    });
+  }
+
+  // With what the peer's close frame says.
+  void finish_as_told() {
+    const ws::close_reason& reason = stream_.reason();
+    const auto code = static_cast<std::uint16_t>(reason.code);
+    const std::string text(reason.reason.data(), reason.reason.size());
+    finish(code == 0 ? kNoCode : code, text);
+  }
+
+  void finish(std::uint16_t code, std::string reason) {
+    if (std::exchange(finished_, true)) return;
+    {
+      std::lock_guard lock(mutex_);
+      closing_ = true;
+      inbox_.clear();
+    }
+    final_code_ = code;
+    final_reason_ = std::move(reason);
+    timer_.cancel();
+    error_code ec;
+    stream_.next_layer().close(ec);
+    if (!writing_) drop_queue();  // else its buffer is still in use
+    slot_.reset();
+    if (started_) tell_closed();
+  }
+
+  void tell_closed() {
+    Events events = std::move(events_);  // frees what the callbacks hold, maybe us
+    events_ = {};
+    if (events.closed) events.closed(final_code_, final_reason_);
+  }
+
+  // ---- time
+
+  void arm_timer() {
+    if (finished_) return;
+    auto wake = Clock::now() + ms(std::max(1, std::min(timing_.ping_after_ms, timing_.silent_after_ms) / 2));
+    if (close_deadline_) wake = std::min(wake, *close_deadline_);
+    timer_.expires_at(wake);
+    timer_.async_wait([self = shared_from_this()](error_code ec) {
+      if (!ec && !self->finished_) self->on_timer();
+    });
+  }
+
+  void on_timer() {
+    const auto now = Clock::now();
+    if (close_deadline_ && now >= *close_deadline_) return finish(kBroken, "the peer did not answer the close frame");
+    const auto silent_for = now - last_heard_;
+    if (!paused_ && silent_for >= ms(timing_.silent_after_ms)) return finish(kBroken, "the peer has been silent for too long");
+    if ((paused_ || silent_for >= ms(timing_.ping_after_ms)) && !pinging_ && !close_deadline_) {
+      pinging_ = true;
+      auto sent = [self = shared_from_this()](error_code) { self->pinging_ = false; };
+      // While we do not read, nobody would see the answer to a ping; an unasked-for pong still shows that we live.
+      if (paused_)
+        stream_.async_pong({}, sent);
+      else
+        stream_.async_ping({}, sent);
+    }
+    arm_timer();
+  }
+
+  Stream stream_;
+  asio::steady_timer timer_;
+  const std::string subprotocol_;
+  const WebSocketTiming timing_;
+  std::shared_ptr<void> slot_;
+  Events events_;
+  bool started_ = false, finished_ = false;
+
+  std::mutex mutex_;  // guards the next five
+  std::vector<Message> inbox_;
+  bool flush_posted_ = false, closing_ = false;
+  std::uint16_t close_code_ = 1000;
+  std::string close_reason_;
+
+  std::deque<Message> outgoing_;  // the front is being written
+  std::atomic<size_t> queued_bytes_{0};
+  bool writing_ = false, pinging_ = false;
+
+  beast::flat_buffer in_;
+  bool reading_ = false, paused_ = false;
+  Clock::time_point last_heard_ = Clock::now();
+
+  std::optional<Clock::time_point> close_deadline_;  // since close() was called
+  bool close_sent_ = false;
+  std::uint16_t final_code_ = kBroken;
+  std::string final_reason_;
+};
+
+void prepare(Stream& stream) {
+  stream.set_option(ws::stream_base::timeout{ws::stream_base::none(), ws::stream_base::none(), false});
+  stream.auto_fragment(false);
+  stream.write_buffer_bytes(kWriteBufferBytes);
+}
+
+// The server's half of the handshake.
+class Acceptor : public std::enable_shared_from_this<Acceptor> {
+public:
+  Acceptor(tcp::socket socket, AcceptOptions options, std::function<void(std::shared_ptr<WebSocket>)> opened)
+      : stream_(std::move(socket)), timer_(stream_.get_executor()), options_(std::move(options)), opened_(std::move(opened)) {}
+
+  void run(const Request& request) {
+    request_.method(http::verb::get);
+    request_.target(request.path);
+    request_.version(11);
+    for (const auto& [name, value] : request.headers) request_.set(name, value);
+    prepare(stream_);
+    stream_.set_option(ws::stream_base::decorator([this](ws::response_type& response) {
+      response.set(http::field::server, "riverbox");
+      if (!options_.subprotocol.empty()) response.set(http::field::sec_websocket_protocol, options_.subprotocol);
+    }));
+    timer_.expires_after(ms(kAcceptTimeoutMs));
+    timer_.async_wait([self = shared_from_this()](error_code ec) {
+      if (!ec && self->opened_) self->stream_.next_layer().close(ec);
+    });
+    stream_.async_accept(request_, [self = shared_from_this()](error_code ec) {
+      self->timer_.cancel();
+      if (!ec && self->stream_.next_layer().is_open()) self->hand_over();
+    });
+  }
+
+private:
+  void hand_over() {
+    stream_.set_option(ws::stream_base::decorator([](ws::response_type&) {}));
+    AcceptOptions& o = options_;
+    auto opened = std::exchange(opened_, nullptr);
+    opened(std::make_shared<Connection>(std::move(stream_), std::move(o.subprotocol), o.max_message_bytes, o.timing, std::move(o.slot)));
+  }
+
+  Stream stream_;
+  asio::steady_timer timer_;
+  AcceptOptions options_;
+  std::function<void(std::shared_ptr<WebSocket>)> opened_;
+  http::request<http::empty_body> request_;
+};
+
+// Name, connection, handshake, under one time limit.
+class Connector : public std::enable_shared_from_this<Connector> {
+public:
+  Connector(asio::io_context& loop, WebSocketRequest request, std::function<void(WebSocketResult)> done)
+      : resolver_(loop), timer_(loop), stream_(loop), request_(std::move(request)), done_(std::move(done)) {}
+
+  void run() {
+    try {
+      url_ = HttpUrl::parse(request_.url);
+    } catch (const std::exception& error) {
+      return fail(error.what());
+    }
+    if (url_.secure()) return fail(fmt::format("cannot open {}: WebSockets over TLS are not supported; use http://", url_.str()));
+    timer_.expires_after(ms(request_.timeout_ms));
+    timer_.async_wait([self = shared_from_this()](error_code ec) {
+      if (!ec) self->fail(fmt::format("cannot reach {}: no answer within {} ms", self->url_.str(), self->request_.timeout_ms));
+    });
+    error_code ec;
+    const auto address = asio::ip::make_address(url_.host, ec);
+    if (!ec) return connect(tcp::resolver::results_type::create(tcp::endpoint(address, url_.port), url_.host, std::to_string(url_.port)));
+    // Only numeric services: a static program has no /etc/services look-up to rely on.
+    resolver_.async_resolve(url_.host, std::to_string(url_.port), tcp::resolver::numeric_service,
+                            [self = shared_from_this()](error_code failed, tcp::resolver::results_type found) {
+                              if (failed) return self->fail_with(failed);
+                              self->connect(found);
+                            });
+  }
+
+private:
+  void connect(const tcp::resolver::results_type& endpoints) {
+    if (!done_) return;
+    asio::async_connect(stream_.next_layer(), endpoints, [self = shared_from_this()](error_code ec, const tcp::endpoint&) {
+      if (ec) return self->fail_with(ec);
+      self->handshake();
+    });
+  }
+
+  void handshake() {
+    if (!done_) return;
+    error_code ec;
+    stream_.next_layer().set_option(tcp::no_delay(true), ec);
+    prepare(stream_);
+    stream_.set_option(ws::stream_base::decorator([this](ws::request_type& request) {
+      if (!request_.subprotocols.empty()) request.set(http::field::sec_websocket_protocol, join(request_.subprotocols, ", "));
+      for (const auto& [name, value] : request_.headers) request.set(name, value);
+    }));
+    stream_.async_handshake(answer_, url_.authority(), url_.target, [self = shared_from_this()](error_code failed) {
+      if (failed == ws::error::upgrade_declined) return self->refused();
+      if (failed) return self->fail_with(failed);
+      self->opened();
+    });
+  }
+
+  void opened() {
+    if (!done_) return;
+    const auto chosen = answer_[http::field::sec_websocket_protocol];
+    std::string subprotocol(chosen.data(), chosen.size());
+    const auto& offered = request_.subprotocols;
+    if (!subprotocol.empty() && std::find(offered.begin(), offered.end(), subprotocol) == offered.end())
+      return fail(fmt::format("{} chose the subprotocol \"{}\", which was not offered", url_.str(), printable(subprotocol)));
+    stream_.set_option(ws::stream_base::decorator([](ws::request_type&) {}));
+    WebSocketResult result;
+    result.http_status = 101;
+    result.socket = std::make_shared<Connection>(std::move(stream_), std::move(subprotocol), request_.max_message_bytes, request_.timing, nullptr);
+    finish(std::move(result));
+  }
+
+  void refused() {
+    WebSocketResult result;
+    result.http_status = static_cast<int>(answer_.result_int());
+    result.error = error_detail(answer_.body());
+    if (result.error.empty()) result.error = fmt::format("{} answered {} {}", url_.str(), result.http_status, reason_phrase(result.http_status));
+    finish(std::move(result));
+  }
+
+  void fail_with(error_code ec) { fail(fmt::format("cannot reach {}: {}", url_.str(), ec.message())); }
+
+  void fail(std::string error) {
+    WebSocketResult result;
+    result.error = std::move(error);
+    finish(std::move(result));
+  }
+
+  void finish(WebSocketResult result) {
+    if (!done_) return;
+    auto done = std::exchange(done_, nullptr);
+    timer_.cancel();
+    resolver_.cancel();
+    if (!result.socket) {
+      error_code ec;
+      stream_.next_layer().close(ec);
+    }
+    done(std::move(result));
+  }
+
+  tcp::resolver resolver_;
+  asio::steady_timer timer_;
+  Stream stream_;
+  WebSocketRequest request_;
+  std::function<void(WebSocketResult)> done_;  // empty once called
+  HttpUrl url_;
+  ws::response_type answer_;
+};
+
+}  // namespace
+
+void accept_websocket(tcp::socket socket, const Request& request, AcceptOptions options,
+                      std::function<void(std::shared_ptr<WebSocket>)> opened) {
+  std::make_shared<Acceptor>(std::move(socket), std::move(options), std::move(opened))->run(request);
+}
+
+void connect_websocket(asio::io_context& loop, WebSocketRequest request, std::function<void(WebSocketResult)> done) {
+  auto connector = std::make_shared<Connector>(loop, std::move(request), std::move(done));
+  asio::post(loop, [connector] { connector->run(); });
+}
+
+}  // namespace riverbox::net

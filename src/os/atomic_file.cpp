@@ -1,0 +1,62 @@
+#include "os/atomic_file.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/error.hpp"
+#include "base/strings.hpp"
+
+namespace riverbox::os {
+namespace {
+
+constexpr std::string_view kPrefix = ".riverbox-";
+constexpr std::string_view kSuffix = ".part";
+constexpr size_t kMaxFileName = 255;  // NAME_MAX everywhere we care about
+
+std::filesystem::path temporary_name(const std::filesystem::path& final_path) {
+  const std::string unique = fmt::format(".{}.{}", ::getpid(), random_hex(6));
+  const std::string name = final_path.filename().string();
+  const size_t room = kMaxFileName - kPrefix.size() - unique.size() - kSuffix.size();
+  return final_path.parent_path() / fmt::format("{}{}{}{}", kPrefix, std::string_view(name).substr(0, room), unique, kSuffix);
+}
+
+}  // namespace
+
+PendingFile::PendingFile(std::filesystem::path final_path, mode_t mode) : temporary_(temporary_name(final_path)) {
+  fd_ = open_at(temporary_, O_RDWR | O_CREAT | O_EXCL, mode);
+}
+
+PendingFile::~PendingFile() {
+  if (!published_) ::unlink(temporary_.c_str());  // while the descriptor is open: nobody else can have the name
+}
+
+void PendingFile::publish(const std::filesystem::path& final_path) {
+  struct stat ours {};
+  if (::fstat(fd_.get(), &ours) != 0) throw IoError("examine " + temporary_.string(), errno);
+  sync_and_close(std::move(fd_), final_path);
+  if (::rename(temporary_.c_str(), final_path.c_str()) != 0) {
+    const int error = errno;
+    // An NFS server that restarts may have done the rename and lost its reply; the repeated call then finds no source.
+    struct stat there {};
+    const bool done = error == ENOENT && ::stat(final_path.c_str(), &there) == 0 && there.st_ino == ours.st_ino && there.st_dev == ours.st_dev;
+    if (!done) throw IoError(fmt::format("rename {} to {}", temporary_.string(), final_path.string()), error);
+  }
+  published_ = true;
+  fsync_dir(final_path.parent_path());
+}
+
+bool PendingFile::is_temporary_name(std::string_view file_name) {
+  return file_name.size() > kPrefix.size() + kSuffix.size() && file_name.starts_with(kPrefix) && file_name.ends_with(kSuffix);
+}
+
+void write_atomically(const std::filesystem::path& path, std::string_view bytes, mode_t mode) {
+  PendingFile file(path, mode);
+  write_all(file.fd(), bytes, path);
+  file.publish(path);
+}
+
+}  // namespace riverbox::os

@@ -1,0 +1,23 @@
+// Child processes and this process. fork/exec only here.
+#pragma once
+#include <chrono>
+#include <string>
+#include <vector>
+
+namespace riverbox::os {
+
+struct ProcessResult {
+  int exit_code = 0;  // 128+n for a signal, 127 for "not found"
+  std::string stdout_text, stderr_text;
+};
+// Runs to the end with empty stdin, output captured (at most 1 MB each), killed after `timeout`. Blocking.
+ProcessResult run_process(const std::vector<std::string>& argv, std::chrono::milliseconds timeout);
+
+std::string host_name();
+// Must be the first call of main(): NSS pinned to "files dns" (a static glibc must not dlopen), OpenSSL without
+// openssl.cnf, SIGPIPE ignored, malloc arenas bounded.
+void init_runtime();
+// Raises the soft limit of open files to the hard one.
+void raise_file_limit();
+
+}  // namespace riverbox::os

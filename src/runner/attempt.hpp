@@ -1,0 +1,102 @@
+// One attempt of a task, from its acceptance to its final report:
+//
+//   accepted -> syncing -> created -> started -> followed to its end -> reported -> removed
+//
+// run() walks this on a thread of its own; kill, pause and resume come from other threads. What was true when the runner died is
+// found again in the store (the attempt) and in Docker (the container with our labels).
+#pragma once
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "base/cancel.hpp"
+#include "base/task.hpp"
+#include "docker/engine.hpp"
+#include "environment/sync.hpp"
+#include "runner/attempt_id.hpp"
+#include "runner/container_spec.hpp"
+#include "runner/log_files.hpp"
+#include "runner/log_hub.hpp"
+#include "runner/report_queue.hpp"
+#include "store/runner_store.hpp"
+
+namespace riverbox::runner {
+
+// What attempts work with; outlives them.
+struct Services {
+  docker::Engine& engine;
+  environment::Syncer& syncer;
+  store::AttemptRepository& attempts;
+  ReportQueue& reports;
+  LogHub& logs;
+  NodeFacts facts;
+  std::chrono::seconds sync_timeout{600};
+};
+
+class Attempt {
+public:
+  enum class Origin { dispatched, adopted };  // adopted: it was accepted by an earlier run, its container may exist
+  Attempt(Services& services, TaskSpec task, Origin origin);
+
+  AttemptId id() const { return {task_.id, task_.attempt}; }
+  KnownAttempt known() const { return {id(), task_.epoch}; }
+  bool is_started() const;
+
+  // Blocking, once. Returns true when the final report is durable; false when the runner stops (the container lives on).
+  bool run();
+  // After run(): removes the container, whatever it takes. Never throws.
+  void clean_up();
+
+  // Returns at once. True: there is a container to be ended, call end_container() on a worker.
+  bool request_kill();
+  // SIGTERM, 10 s of grace, SIGKILL; a paused container is thawed first. Blocking. Never throws.
+  void end_container();
+  // Pause or resume. Blocking. Returns what to tell; throws Conflict when it is not running, docker errors.
+  std::string control(bool pause);
+  // The runner stops: run() returns soon.
+  void detach();
+
+private:
+  struct Detached {};
+  enum class Phase { preparing, started, over };
+
+  TaskReport execute();
+  void prepare();
+  std::optional<docker::Container> find_container();
+  std::string bring_up_to_date();
+  docker::Container create(const std::string& image_id);
+  void start(const docker::Container& container);
+  void explain_failed_start(const docker::DockerError& error);
+  void follow();
+  TaskReport outcome() const;
+  TaskReport report_of(TaskState state, std::string message = {}) const;
+  void report(TaskState state, std::string message = {});
+  bool is_this_attempt(const docker::Container& container) const;
+  bool is_older_attempt(const docker::Container& container) const;
+  void check_still_wanted() const;
+  void pause_before_retry(std::chrono::milliseconds time) const;
+  bool kill_requested() const;
+
+  Services& services_;
+  const TaskSpec task_;
+  const Origin origin_;
+  const std::string name_;  // of the container
+  std::shared_ptr<AttemptLog> log_;
+
+  // Only run()'s thread touches these.
+  std::optional<LogFiles> files_;
+  docker::ContainerState state_;       // as last seen
+  std::string image_id_, started_at_;
+  std::optional<int> start_exit_code_;  // of a container that could not be started
+  std::string output_problem_;
+
+  mutable std::mutex mutex_;  // guards what follows; never held across I/O
+  Phase phase_ = Phase::preparing;
+  std::string container_;     // its ID, once there is one
+  bool kill_requested_ = false, detached_ = false;
+  CancelToken syncing_, following_, ending_;
+};
+
+}  // namespace riverbox::runner

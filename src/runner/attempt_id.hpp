@@ -1,0 +1,24 @@
+// One start of a task on this runner.
+#pragma once
+#include <compare>
+#include <cstdint>
+#include <string>
+
+#include "base/ids.hpp"
+
+namespace riverbox::runner {
+
+struct AttemptId {
+  TaskId task;
+  int attempt = 1;
+  auto operator<=>(const AttemptId&) const = default;
+  std::string str() const { return task.str() + "/" + std::to_string(attempt); }
+};
+
+// As the hello lists it: the epoch is the one of the dispatch.
+struct KnownAttempt {
+  AttemptId id;
+  std::int64_t epoch = 1;
+};
+
+}  // namespace riverbox::runner

@@ -1,0 +1,109 @@
+#include "runner/container_spec.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include "base/error.hpp"
+#include "base/strings.hpp"
+
+namespace riverbox::runner {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string upper(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) {
+    if (c >= 'a' && c <= 'z') return static_cast<char>(c - 'a' + 'A');
+    return c == '-' ? '_' : static_cast<char>(c);
+  });
+  return text;
+}
+
+// The user's variables and ours; ours win, because programs must be able to believe them.
+std::vector<std::string> environment_of(const TaskSpec& task, const NodeFacts& facts) {
+  auto all = task.env;
+  auto prefix = upper(facts.naming.prefix());
+  all[prefix + "_TASK_ID"] = task.id.str();
+  all[prefix + "_LOCAL_TEMP_DIR"] = "/local_temp";
+  all[prefix + "_SHARED_DIR"] = "/shared";
+  if (task.numa) all[prefix + "_TARGET_NUMA_NODE"] = std::to_string(*task.numa);
+  std::vector<std::string> out;
+  out.reserve(all.size());
+  for (const auto& [name, value] : all) out.push_back(name + "=" + value);
+  return out;
+}
+
+const os::NumaNode& numa_node(int id, const NodeFacts& facts) {
+  auto found = facts.numa.find(id);
+  if (found != facts.numa.end()) return found->second;
+  std::vector<std::string> present;
+  for (const auto& [number, node] : facts.numa) present.push_back(std::to_string(number));
+  throw docker::ResourceAllocationError(
+      fmt::format("node {} has no NUMA node {}", facts.node, id),
+      present.empty() ? "It reports no NUMA nodes at all; leave the number out of the target."
+                      : fmt::format("It has {}.", join(present, ", ")));
+}
+
+void make_folder(const fs::path& dir) {
+  std::error_code error;
+  fs::create_directories(dir, error);
+  if (error) throw IoError(fmt::format("create {}", dir.string()), error.value(), "Create it, or give the runner the right to.");
+}
+
+}  // namespace
+
+std::string owner_label(const docker::Naming& naming) { return naming.label("runner_state"); }
+
+docker::ContainerSpec container_spec(const TaskSpec& task, const std::string& image_id, const NodeFacts& facts) {
+  docker::ContainerSpec spec;
+  spec.image = image_id;
+  spec.command = task_argv(task);  // the entrypoint of the image stays
+  spec.env = environment_of(task, facts);
+  spec.working_dir = task.working_dir;
+  spec.labels = facts.naming.task_labels(task.id, kTaskType, facts.node, task.attempt, task.epoch);
+  spec.labels[owner_label(facts.naming)] = facts.state_file;
+  spec.mounts.push_back({(facts.shared_dir / "shared_data").string(), "/shared", false});
+  spec.mounts.push_back({facts.local_temp_dir.string(), "/local_temp", false});
+  for (const auto& mount : task.mounts) spec.mounts.push_back({mount.source, mount.target, mount.read_only});
+  spec.cpus = task.cores;
+  spec.memory_bytes = task.memory_bytes;
+  if (task.numa) {
+    std::vector<std::string> cores;
+    for (int core : numa_node(*task.numa, facts).cores) cores.push_back(std::to_string(core));
+    spec.cpuset_cpus = join(cores, ",");
+    spec.cpuset_mems = std::to_string(*task.numa);
+  }
+  spec.gpus = task.gpus;
+  spec.privileged = task.privileged;
+  spec.init = true;  // signals reach the program, orphans are reaped
+  spec.log_driver = "json-file";  // the engine keeps the output whatever its default driver is: adoption reads it again
+  return spec;
+}
+
+fs::path share_file(const fs::path& shared_dir, const std::string& relative) {
+  fs::path path(relative);
+  bool climbs = std::any_of(path.begin(), path.end(), [](const fs::path& part) { return part == ".."; });
+  if (relative.empty() || path.is_absolute() || climbs || !path.has_filename() || relative.find('\0') != std::string::npos)
+    throw InvalidInput(fmt::format("the task's output file \"{}\" is not a path inside the share", printable(relative, 200)));
+  return shared_dir / path;
+}
+
+void prepare_mounts(const TaskSpec& task, const NodeFacts& facts) {
+  struct stat status {};
+  if (stat(facts.shared_dir.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))
+    throw NotFound(fmt::format("the shared folder {} is not there on node {}", facts.shared_dir.string(), facts.node),
+                   "Mount it, or set [paths] shared_dir in the runner's configuration.");
+  make_folder(facts.shared_dir / "shared_data");
+  make_folder(facts.local_temp_dir);
+  for (const auto& mount : task.mounts)
+    if (stat(mount.source.c_str(), &status) != 0)
+      throw NotFound(fmt::format("cannot mount {} at {}: {} on node {}", printable(mount.source), printable(mount.target),
+                                 errno == ENOENT ? "it does not exist" : std::generic_category().message(errno), facts.node),
+                     "Create it on that node, or leave the mount out.");
+}
+
+}  // namespace riverbox::runner

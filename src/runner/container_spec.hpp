@@ -1,0 +1,38 @@
+// From a task to the container that runs it ("Task Container Configuration" of seeds/003-kohakuriver-docker-integration.txt).
+#pragma once
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "base/task.hpp"
+#include "docker/engine.hpp"
+#include "docker/naming.hpp"
+#include "os/topology.hpp"
+
+namespace riverbox::runner {
+
+// What is the same for every task of this node.
+struct NodeFacts {
+  docker::Naming naming;
+  std::string node;
+  std::filesystem::path shared_dir, local_temp_dir;
+  std::map<int, os::NumaNode> numa;
+  std::string state_file;  // tells our containers from those of another runner on the same daemon
+};
+
+inline constexpr std::string_view kTaskType = "command";
+
+// The label whose value is NodeFacts::state_file.
+std::string owner_label(const docker::Naming& naming);
+
+// Pure. Throws docker::ResourceAllocationError when the NUMA node does not exist here.
+docker::ContainerSpec container_spec(const TaskSpec& task, const std::string& image_id, const NodeFacts& facts);
+
+// The file of the share that `relative` means. Throws InvalidInput for an empty, absolute or climbing path. Pure.
+std::filesystem::path share_file(const std::filesystem::path& shared_dir, const std::string& relative);
+
+// Makes shared_data and local_temp_dir when they are missing and checks that every source of a mount exists. The share
+// itself is never made: a folder in the place of a missing mount would swallow results. Throws IoError, NotFound.
+void prepare_mounts(const TaskSpec& task, const NodeFacts& facts);
+
+}  // namespace riverbox::runner

@@ -1,0 +1,133 @@
+#include "runner/executor.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+
+namespace riverbox::runner {
+
+Executor::Executor(Services services) : services_(std::move(services)) {}
+
+Executor::~Executor() { stop(); }
+
+void Executor::stop() {
+  std::lock_guard lock(mutex_);
+  stopping_ = true;
+  for (auto& [id, attempt] : attempts_) attempt->detach();
+}
+
+void Executor::adopt() {
+  for (auto& task : services_.attempts.all()) launch(std::move(task), Attempt::Origin::adopted);
+  control_.post([this] { look_for_leftovers(); });
+}
+
+void Executor::dispatch(TaskSpec task) { launch(std::move(task), Attempt::Origin::dispatched); }
+
+void Executor::launch(TaskSpec task, Attempt::Origin origin) {
+  const AttemptId id{task.id, task.attempt};
+  const auto environment = task.environment;
+  std::shared_ptr<Attempt> attempt;
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_ || attempts_.contains(id) || std::find(recent_.begin(), recent_.end(), id) != recent_.end()) return;
+    attempt = std::make_shared<Attempt>(services_, std::move(task), origin);
+    attempts_[id] = attempt;
+  }
+  log::info("runner", origin == Attempt::Origin::adopted ? "task found in the store" : "task accepted",
+            {{"task", id.str()}, {"environment", environment}});
+  bool posted = workers_.post([this, id, attempt] {
+    if (!attempt->run()) return;  // the runner stops
+    finished(id);
+    attempt->clean_up();  // only now: the user should not wait for it
+  });
+  // Nothing was stored and nothing reported, so the host dispatches it again after the next link.
+  if (!posted) {
+    log::error("runner", "too many tasks wait on this node; a dispatch is dropped", {{"task", id.str()}});
+    std::lock_guard lock(mutex_);
+    attempts_.erase(id);
+  }
+}
+
+void Executor::finished(const AttemptId& id) {
+  std::lock_guard lock(mutex_);
+  attempts_.erase(id);
+  recent_.push_back(id);
+  if (recent_.size() > kRemembered) recent_.pop_front();
+}
+
+std::shared_ptr<Attempt> Executor::find(const AttemptId& id) const {
+  std::lock_guard lock(mutex_);
+  auto found = attempts_.find(id);
+  return found == attempts_.end() ? nullptr : found->second;
+}
+
+void Executor::kill(const AttemptId& id) {
+  auto attempt = find(id);
+  if (!attempt) return log::debug("runner", "kill of an attempt that is over or was never here", {{"task", id.str()}});
+  log::info("runner", "task is being killed", {{"task", id.str()}});
+  if (attempt->request_kill()) control_.post([attempt] { attempt->end_container(); });
+}
+
+void Executor::control(const AttemptId& id, bool pause, Done done) {
+  auto attempt = find(id);
+  if (!attempt) return done(false, "task " + id.task.str() + " does not run on this node");
+  bool posted = control_.post([attempt, pause, done] {
+    try {
+      done(true, attempt->control(pause));
+    } catch (const std::exception& error) {
+      done(false, error.what());
+    }
+  });
+  if (!posted) done(false, "the runner is busy; try again");
+}
+
+std::vector<KnownAttempt> Executor::unfinished() const {
+  std::lock_guard lock(mutex_);
+  std::vector<KnownAttempt> out;
+  for (const auto& [id, attempt] : attempts_) out.push_back(attempt->known());
+  return out;
+}
+
+std::vector<TaskId> Executor::running() const {
+  std::lock_guard lock(mutex_);
+  std::vector<TaskId> out;
+  for (const auto& [id, attempt] : attempts_)
+    if (attempt->is_started()) out.push_back(id.task);
+  return out;
+}
+
+// ---- containers without an attempt
+
+// A crash between a durable final report and the removal leaves a container behind. One that still runs, or is of another
+// runner on the same daemon, is none of our business.
+bool Executor::is_leftover(const docker::ContainerSummary& container) const {
+  const auto& naming = services_.facts.naming;
+  auto label = [&](const std::string& key) {
+    auto found = container.labels.find(key);
+    return found == container.labels.end() ? std::string() : found->second;
+  };
+  if (label(owner_label(naming)) != services_.facts.state_file || label(naming.label("task_type")) != kTaskType) return false;
+  auto task = docker::extract_task_id_from_name(container.name);
+  if (!task) return false;
+  std::lock_guard lock(mutex_);
+  return std::none_of(attempts_.begin(), attempts_.end(), [&](const auto& entry) { return entry.first.task == *task; });
+}
+
+void Executor::look_for_leftovers() {
+  try {
+    for (const auto& container : services_.engine.list_containers(services_.facts.naming.label("managed") + "=true")) {
+      if (!is_leftover(container)) continue;
+      if (container.state == "running" || container.state == "paused" || container.state == "restarting") {
+        log::warning("runner", "a task container runs that no attempt belongs to; it is left alone", {{"container", container.name}});
+        continue;
+      }
+      log::info("runner", "removing the container of a task that is over", {{"container", container.name}});
+      services_.engine.remove_container(container.id, true);
+    }
+  } catch (const std::exception& error) {
+    log::debug("runner", "cannot look for leftover containers", {{"reason", error.what()}});
+  }
+}
+
+}  // namespace riverbox::runner

@@ -1,0 +1,172 @@
+#include "runner/messages.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "base/strings.hpp"
+
+namespace riverbox::runner {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kProtocol = 1;
+
+const json& required(const json& message, const char* field) {
+  auto found = message.find(field);
+  if (found == message.end() || found->is_null()) throw InvalidInput(fmt::format("the message lacks \"{}\"", field));
+  return *found;
+}
+
+// Strings, and whole numbers where a host writes them instead.
+std::string text_of(const json& message, const char* field) {
+  const json& value = required(message, field);
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number_integer()) return value.dump();
+  throw InvalidInput(fmt::format("\"{}\" is not a string", field));
+}
+
+std::int64_t number_of(const json& message, const char* field) {
+  const json& value = required(message, field);
+  if (!value.is_number_integer()) throw InvalidInput(fmt::format("\"{}\" is not a whole number", field));
+  return value.get<std::int64_t>();
+}
+
+std::uint64_t offset_of(const json& message, const char* field) {
+  auto found = message.find(field);
+  if (found == message.end() || found->is_null()) return 0;
+  auto value = number_of(message, field);
+  if (value < 0) throw InvalidInput(fmt::format("\"{}\" is negative", field));
+  return static_cast<std::uint64_t>(value);
+}
+
+AttemptId attempt_of(const json& message) {
+  auto attempt = number_of(message, "attempt");
+  if (attempt < 1 || attempt > 1'000'000) throw InvalidInput(fmt::format("\"attempt\" is {}", attempt));
+  return {TaskId::parse(text_of(message, "task_id")), static_cast<int>(attempt)};
+}
+
+Welcome welcome_of(const json& message) {
+  Welcome welcome;
+  welcome.epoch = number_of(message, "epoch");
+  if (auto interval = message.find("heartbeat_interval_s"); interval != message.end() && interval->is_number()) {
+    // A host that asks for nonsense gets a beat between 100 ms and a minute.
+    auto milliseconds = std::clamp(interval->get<double>() * 1000, 100.0, 60'000.0);
+    welcome.heartbeat_interval = std::chrono::milliseconds(static_cast<std::int64_t>(milliseconds));
+  }
+  if (auto dir = message.find("shared_dir"); dir != message.end() && dir->is_string()) welcome.shared_dir = dir->get<std::string>();
+  return welcome;
+}
+
+json gpu_json(const os::Gpu& gpu) {
+  return {{"gpu_id", gpu.gpu_id},
+          {"name", valid_utf8(gpu.name)},
+          {"driver_version", valid_utf8(gpu.driver_version)},
+          {"pci_bus_id", valid_utf8(gpu.pci_bus_id)},
+          {"gpu_utilization", gpu.gpu_utilization},
+          {"graphics_clock_mhz", gpu.graphics_clock_mhz},
+          {"mem_utilization", gpu.mem_utilization},
+          {"mem_clock_mhz", gpu.mem_clock_mhz},
+          {"memory_total_mib", gpu.memory_total_mib},
+          {"memory_used_mib", gpu.memory_used_mib},
+          {"memory_free_mib", gpu.memory_free_mib},
+          {"temperature", gpu.temperature},
+          {"fan_speed", gpu.fan_speed},
+          {"power_usage_mw", gpu.power_usage_mw},
+          {"power_limit_mw", gpu.power_limit_mw}};
+}
+
+json gpus_json(const std::vector<os::Gpu>& gpus) {
+  json list = json::array();
+  for (const auto& gpu : gpus) list.push_back(gpu_json(gpu));
+  return list;
+}
+
+json numa_json(const std::map<int, os::NumaNode>& nodes) {
+  if (nodes.empty()) return nullptr;
+  json object = json::object();
+  for (const auto& [id, node] : nodes) object[std::to_string(id)] = {{"cores", node.cores}, {"memory_bytes", node.memory_bytes}};
+  return object;
+}
+
+json optional_number(const std::optional<double>& value) { return value ? json(*value) : json(); }
+
+HostMessage message_of(const std::string& type, const json& message) {
+  if (type == "welcome") return welcome_of(message);
+  if (type == "refused") return Refused{message.contains("message") ? text_of(message, "message") : "no reason was given"};
+  if (type == "ack") return Acknowledged{number_of(message, "sequence")};
+  if (type == "dispatch") return Dispatch{required(message, "task").get<TaskSpec>()};
+  if (type == "kill") return Kill{attempt_of(message)};
+  if (type == "pause" || type == "resume") return Control{type == "pause", attempt_of(message), required(message, "request").dump()};
+  OpenLogs open;  // "open_logs"
+  open.stream = text_of(message, "stream");
+  open.attempt = attempt_of(message);
+  open.from[0] = offset_of(message, "stdout_from");
+  open.from[1] = offset_of(message, "stderr_from");
+  return open;
+}
+
+}  // namespace
+
+std::optional<HostMessage> parse_host_message(std::string_view text, std::string* type_out) {
+  static constexpr std::string_view kKnown[] = {"welcome", "refused", "ack", "dispatch", "kill", "pause", "resume", "open_logs"};
+  json message = json::parse(text, nullptr, false);
+  if (!message.is_object()) throw InvalidInput("the message is not a JSON object");
+  auto type = text_of(message, "type");
+  if (type_out) *type_out = type;
+  if (std::find(std::begin(kKnown), std::end(kKnown), type) == std::end(kKnown)) return std::nullopt;
+  try {
+    return message_of(type, message);
+  } catch (const Error& error) {
+    throw InvalidInput(type + ": " + error.fact());
+  } catch (const json::exception& error) {  // a field of an unexpected type deep inside
+    throw InvalidInput(type + ": " + error.what());
+  }
+}
+
+std::string hello_text(const Inventory& inventory, std::string_view version, const std::vector<KnownAttempt>& attempts) {
+  json list = json::array();
+  for (const auto& known : attempts)
+    list.push_back({{"task_id", known.id.task.str()}, {"attempt", known.id.attempt}, {"epoch", known.epoch}});
+  return json{{"type", "hello"},
+              {"protocol", kProtocol},
+              {"node", inventory.node},
+              {"version", version},
+              {"cores", inventory.cores},
+              {"memory_bytes", inventory.memory_bytes},
+              {"numa", numa_json(inventory.numa)},
+              {"gpus", gpus_json(inventory.gpus)},
+              {"attempts", std::move(list)}}
+      .dump();
+}
+
+std::string report_text(std::int64_t sequence, const TaskReport& report) {
+  return json{{"type", "report"}, {"sequence", sequence}, {"report", report}}.dump();
+}
+
+std::string synced_text() { return R"({"type":"synced"})"; }
+std::string end_text() { return R"({"type":"end"})"; }
+
+std::string heartbeat_text(const os::Load& load, const std::vector<os::Gpu>& gpus, const std::vector<TaskId>& running) {
+  json ids = json::array();
+  for (auto id : running) ids.push_back(id.str());
+  return json{{"type", "heartbeat"},
+              {"cpu_percent", load.cpu_percent},
+              {"memory_percent", load.memory_percent},
+              {"memory_used_bytes", load.memory_used_bytes},
+              {"memory_total_bytes", load.memory_total_bytes},
+              {"temperature_avg", optional_number(load.average_temperature)},
+              {"temperature_max", optional_number(load.maximum_temperature)},
+              {"gpus", gpus_json(gpus)},
+              {"running", std::move(ids)}}
+      .dump();
+}
+
+std::string result_text(const std::string& request, bool ok, std::string_view message) {
+  return json{{"type", "result"}, {"request", json::parse(request)}, {"ok", ok}, {"message", valid_utf8(message)}}.dump();
+}
+
+}  // namespace riverbox::runner

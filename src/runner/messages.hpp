@@ -1,0 +1,57 @@
+// The text of the link, both ways (docs/link-protocol.md). Pure functions.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/task.hpp"
+#include "runner/attempt_id.hpp"
+#include "runner/inventory.hpp"
+
+namespace riverbox::runner {
+
+struct Welcome {
+  std::int64_t epoch = 0;
+  std::chrono::milliseconds heartbeat_interval{5000};
+  std::string shared_dir;
+};
+struct Refused {
+  std::string message;
+};
+struct Acknowledged {
+  std::int64_t sequence = 0;
+};
+struct Dispatch {
+  TaskSpec task;
+};
+struct Kill {
+  AttemptId attempt;
+};
+struct Control {
+  bool pause = true;  // else resume
+  AttemptId attempt;
+  std::string request;  // JSON text, sent back as it came
+};
+struct OpenLogs {
+  std::string stream;
+  AttemptId attempt;
+  std::uint64_t from[2] = {0, 0};  // stdout, stderr
+};
+using HostMessage = std::variant<Welcome, Refused, Acknowledged, Dispatch, Kill, Control, OpenLogs>;
+
+// Throws InvalidInput that says what is wrong with the message. nullopt: a type this version does not know; `type` (if
+// given) is set to it either way.
+std::optional<HostMessage> parse_host_message(std::string_view text, std::string* type = nullptr);
+
+std::string hello_text(const Inventory& inventory, std::string_view version, const std::vector<KnownAttempt>& attempts);
+std::string report_text(std::int64_t sequence, const TaskReport& report);
+std::string synced_text();
+std::string heartbeat_text(const os::Load& load, const std::vector<os::Gpu>& gpus, const std::vector<TaskId>& running);
+std::string result_text(const std::string& request, bool ok, std::string_view message);
+std::string end_text();  // of a log stream
+
+}  // namespace riverbox::runner

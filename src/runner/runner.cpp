@@ -1,0 +1,232 @@
+#include "runner/runner.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+#include <mutex>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "config.h"
+#include "os/worker_pool.hpp"
+#include "runner/executor.hpp"
+#include "runner/inventory.hpp"
+#include "runner/link.hpp"
+#include "runner/log_stream.hpp"
+
+namespace riverbox::runner {
+namespace {
+
+namespace fs = std::filesystem;
+
+template <class... Cases>
+struct Match : Cases... {
+  using Cases::operator()...;
+};
+template <class... Cases>
+Match(Cases...) -> Match<Cases...>;
+
+docker::Endpoint endpoint_of(const Config& config) {
+  return config.docker.endpoint.empty() ? docker::Endpoint::from_environment() : docker::Endpoint::parse(config.docker.endpoint);
+}
+
+fs::path state_file(const Config& config, const std::string& node) {
+  std::error_code error;
+  fs::create_directories(config.paths.state_dir, error);
+  if (error) throw IoError("create " + config.paths.state_dir.string(), error.value(), "Set [paths] state_dir to a folder that the runner can write.");
+  return fs::absolute(config.paths.state_dir / ("runner-" + node + ".db"));
+}
+
+NodeFacts facts_of(const Config& config, const Inventory& inventory, const fs::path& state) {
+  return {docker::Naming(config.docker.prefix), inventory.node, fs::absolute(config.paths.shared_dir),
+          fs::absolute(config.paths.local_temp_dir), inventory.numa, state.string()};
+}
+
+}  // namespace
+
+class Runner::Impl : public std::enable_shared_from_this<Runner::Impl> {
+public:
+  Impl(boost::asio::io_context& loop, RunnerOptions options)
+      : loop_(loop),
+        config_(std::move(options.config)),
+        token_(std::move(options.token)),
+        inventory_(read_inventory(node_name(config_))),
+        state_file_(state_file(config_, inventory_.node)),
+        database_(state_file_, store::kRunnerMigrations),
+        attempts_(database_),
+        engine_(endpoint_of(config_)),
+        syncer_(engine_, docker::Naming(config_.docker.prefix), environment::Share(config_.container_dir())),
+        reports_(database_, [this](std::uint64_t generation, std::string message) { deliver(generation, std::move(message)); }),
+        executor_(Services{engine_, syncer_, attempts_, reports_, logs_, facts_of(config_, inventory_, state_file_),
+                           config_.docker.image_sync_timeout}) {}
+
+  void start();
+  void stop();
+
+private:
+  void make_link();
+  void handle(HostMessage message);
+  void follow(OpenLogs wanted);
+  void deliver(std::uint64_t generation, std::string message);
+  std::string hello();
+  std::string heartbeat();
+  void sample();
+
+  boost::asio::io_context& loop_;
+  const Config config_;
+  const std::string token_;
+  Inventory inventory_;  // loop thread, once the link exists
+  const fs::path state_file_;
+  store::Database database_;
+  store::AttemptRepository attempts_;
+  docker::Engine engine_;
+  environment::Syncer syncer_;
+  LogHub logs_;
+
+  struct Sample {
+    os::Load load;
+    std::vector<os::Gpu> gpus;
+  };
+  std::mutex sample_mutex_;
+  Sample sample_;
+  bool sampling_ = false;     // loop thread
+  os::LoadMeter load_meter_;  // the sampler's thread
+
+  std::shared_ptr<Link> link_;                        // loop thread; set before anything is delivered
+  std::vector<std::weak_ptr<LogStream>> streams_;     // loop thread
+  bool stopped_ = false;
+
+  // Destroyed in this order from below: what uses others goes first.
+  ReportQueue reports_;
+  Executor executor_;
+  os::WorkerPool log_readers_{"log readers", 4};
+  os::WorkerPool sampler_{"sampler", 1};
+};
+
+void Runner::Impl::start() {
+  make_link();
+  executor_.adopt();
+  if (!executor_.unfinished().empty())
+    log::info("runner", "taking up tasks of an earlier run", {{"tasks", std::to_string(executor_.unfinished().size())}});
+  // nvidia-smi may take seconds; the hello wants the GPUs.
+  sampler_.post([this] {
+    auto gpus = os::gpus();
+    auto load = load_meter_.sample();
+    {
+      std::lock_guard lock(sample_mutex_);
+      sample_ = {load, gpus};
+    }
+    boost::asio::post(loop_, [weak = weak_from_this(), gpus = std::move(gpus)]() mutable {
+      auto self = weak.lock();
+      if (!self || self->stopped_) return;
+      self->inventory_.gpus = std::move(gpus);
+      self->link_->start();
+    });
+  });
+}
+
+void Runner::Impl::make_link() {
+  Link::Handlers handlers;
+  auto weak = weak_from_this();
+  handlers.hello = [weak] {
+    auto self = weak.lock();
+    return self ? self->hello() : std::string();
+  };
+  handlers.heartbeat = [weak] {
+    auto self = weak.lock();
+    return self ? self->heartbeat() : std::string();
+  };
+  handlers.up = [weak](std::uint64_t generation) {
+    if (auto self = weak.lock()) self->reports_.replay(generation);
+  };
+  handlers.message = [weak](HostMessage message) {
+    if (auto self = weak.lock()) self->handle(std::move(message));
+  };
+  handlers.shared_dir = config_.paths.shared_dir.string();
+  link_ = std::make_shared<Link>(loop_, config_.url(), token_, std::move(handlers));
+}
+
+void Runner::Impl::stop() {
+  if (std::exchange(stopped_, true)) return;
+  executor_.stop();
+  reports_.stop();
+  if (link_) link_->stop();
+  for (auto& weak : streams_)
+    if (auto stream = weak.lock()) stream->stop();
+}
+
+// On the reports worker, in order; the loop keeps that order.
+void Runner::Impl::deliver(std::uint64_t generation, std::string message) {
+  boost::asio::post(loop_, [weak = weak_from_this(), generation, message = std::move(message)]() mutable {
+    if (auto self = weak.lock()) self->link_->send(generation, std::move(message));
+  });
+}
+
+std::string Runner::Impl::hello() { return hello_text(inventory_, RIVERBOX_VERSION, executor_.unfinished()); }
+
+// Tells the newest sample and has the next one made, so that a hanging nvidia-smi stops no heartbeat.
+std::string Runner::Impl::heartbeat() {
+  Sample newest;
+  {
+    std::lock_guard lock(sample_mutex_);
+    newest = sample_;
+  }
+  if (!sampling_) sampling_ = sampler_.post([this] { sample(); });
+  return heartbeat_text(newest.load, newest.gpus, executor_.running());
+}
+
+void Runner::Impl::sample() {
+  Sample fresh;
+  fresh.load = load_meter_.sample();
+  {
+    std::lock_guard lock(sample_mutex_);
+    fresh.gpus = sample_.gpus;
+  }
+  if (!fresh.gpus.empty()) fresh.gpus = os::gpus();  // a node without GPUs does not grow one
+  {
+    std::lock_guard lock(sample_mutex_);
+    sample_ = std::move(fresh);
+  }
+  boost::asio::post(loop_, [weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->sampling_ = false;
+  });
+}
+
+void Runner::Impl::handle(HostMessage message) {
+  auto answer = [this](const std::string& request) {
+    return [&loop = loop_, weak = weak_from_this(), request](bool ok, std::string text) {
+      boost::asio::post(loop, [weak, reply = result_text(request, ok, text)]() mutable {
+        if (auto self = weak.lock()) self->link_->send(std::move(reply));
+      });
+    };
+  };
+  std::visit(Match{
+                 [&](Acknowledged& ack) { reports_.acknowledge(ack.sequence); },
+                 [&](Dispatch& dispatch) { executor_.dispatch(std::move(dispatch.task)); },
+                 [&](Kill& kill) { executor_.kill(kill.attempt); },
+                 [&](Control& control) { executor_.control(control.attempt, control.pause, answer(control.request)); },
+                 [&](OpenLogs& open) { follow(std::move(open)); },
+                 [](auto&) {},  // Welcome and Refused are the link's
+             },
+             message);
+}
+
+void Runner::Impl::follow(OpenLogs wanted) {
+  std::erase_if(streams_, [](const auto& stream) { return stream.expired(); });
+  auto log = logs_.find(wanted.attempt);
+  auto stream = std::make_shared<LogStream>(loop_, log_readers_, std::move(log), std::move(wanted));
+  streams_.push_back(stream);
+  stream->dial({config_.url(), token_});
+}
+
+// ---- the outside
+
+Runner::Runner(boost::asio::io_context& loop, RunnerOptions options) : impl_(std::make_shared<Impl>(loop, std::move(options))) {}
+
+Runner::~Runner() { impl_->stop(); }
+
+void Runner::start() { impl_->start(); }
+
+void Runner::stop() { impl_->stop(); }
+
+}  // namespace riverbox::runner

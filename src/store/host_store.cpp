@@ -1,0 +1,239 @@
+#include "store/host_store.hpp"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "base/time.hpp"
+
+namespace riverbox::store {
+namespace {
+
+// Everything that is asked for or changed by itself has a column; the rest of the task is its JSON. The unfinished are
+// few among many: both indices lead to them.
+constexpr std::string_view kSchema1 = R"(
+CREATE TABLE nodes (
+  hostname            TEXT PRIMARY KEY,
+  total_cores         INTEGER NOT NULL,
+  total_memory_bytes  INTEGER NOT NULL,
+  numa_json           TEXT NOT NULL,
+  gpu_json            TEXT NOT NULL,
+  version             TEXT NOT NULL,
+  last_seen           TEXT NOT NULL,
+  epoch               INTEGER NOT NULL
+) STRICT;
+CREATE TABLE tasks (
+  id            INTEGER PRIMARY KEY,
+  batch_id      TEXT NOT NULL,
+  node          TEXT NOT NULL,
+  state         TEXT NOT NULL,
+  attempt       INTEGER NOT NULL,
+  epoch         INTEGER NOT NULL,
+  spec          TEXT NOT NULL,
+  exit_code     INTEGER,
+  message       TEXT NOT NULL,
+  image_id      TEXT NOT NULL,
+  submitted_at  TEXT NOT NULL,
+  started_at    TEXT NOT NULL,
+  completed_at  TEXT NOT NULL
+) STRICT;
+CREATE INDEX tasks_by_state ON tasks (state, id);
+CREATE INDEX tasks_by_node ON tasks (node, state);
+CREATE TABLE publications (
+  name               TEXT PRIMARY KEY,
+  container          TEXT NOT NULL,
+  previous_image_id  TEXT NOT NULL,
+  was_running        INTEGER NOT NULL
+) STRICT;
+)";
+
+constexpr std::string_view kTaskColumns =
+    "spec, attempt, epoch, batch_id, node, state, exit_code, message, image_id, submitted_at, started_at, completed_at";
+
+// Ids and sizes are unsigned 64-bit, SQLite's integers signed: the bits are kept.
+std::int64_t stored(std::uint64_t value) { return static_cast<std::int64_t>(value); }
+std::int64_t stored(TaskId id) { return static_cast<std::int64_t>(id.value()); }
+
+// A command may hold bytes that are not UTF-8; they must not make the whole batch fail.
+std::string as_text(const TaskSpec& spec) { return nlohmann::json(spec).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
+
+TaskSpec parse_spec(const std::string& text) {
+  try {
+    return nlohmann::json::parse(text).get<TaskSpec>();
+  } catch (const nlohmann::json::exception& error) {
+    throw BadData(fmt::format("a task in the database cannot be read: {}", error.what()));
+  }
+}
+
+TaskRecord task_of(const Statement& row) {
+  TaskRecord task{.spec = parse_spec(row.text(0))};
+  task.spec.attempt = static_cast<int>(row.integer(1));
+  task.spec.epoch = row.integer(2);
+  task.batch_id = row.text(3);
+  task.node = row.text(4);
+  task.state = parse_task_state(row.text(5));
+  if (!row.is_null(6)) task.exit_code = static_cast<int>(row.integer(6));
+  task.message = row.text(7);
+  task.image_id = row.text(8);
+  task.submitted_at = row.text(9);
+  task.started_at = row.text(10);
+  task.completed_at = row.text(11);
+  return task;
+}
+
+std::vector<TaskRecord> tasks_of(Statement& rows) {
+  std::vector<TaskRecord> tasks;
+  while (rows.step()) tasks.push_back(task_of(rows));
+  return tasks;
+}
+
+// "'running','paused'": state names are ours, so they need no parameters, and the text is one of a few.
+std::string sql_list(const std::vector<TaskState>& states) {
+  std::string list;
+  for (const TaskState state : states) list += fmt::format("{}'{}'", list.empty() ? "" : ",", to_string(state));
+  return list;
+}
+
+}  // namespace
+
+const std::vector<std::string_view> kHostMigrations{kSchema1};
+
+// ---- nodes
+
+std::int64_t NodeRepository::upsert_and_advance_epoch(const NodeRecord& node) {
+  std::int64_t epoch = 0;
+  db_.write([&](Database::Connection& connection) {
+    Statement statement = connection.prepare(
+        "INSERT INTO nodes (hostname, total_cores, total_memory_bytes, numa_json, gpu_json, version, last_seen, epoch) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (hostname) DO UPDATE SET total_cores=excluded.total_cores, "
+        "total_memory_bytes=excluded.total_memory_bytes, numa_json=excluded.numa_json, gpu_json=excluded.gpu_json, "
+        "version=excluded.version, last_seen=excluded.last_seen, epoch=epoch+1 RETURNING epoch");
+    statement.bind(node.hostname).bind(node.total_cores).bind(stored(node.total_memory_bytes)).bind(node.numa_json);
+    statement.bind(node.gpu_json).bind(node.version).bind(node.last_seen);
+    if (statement.step()) epoch = statement.integer(0);
+    statement.run();
+  });
+  return epoch;
+}
+
+void NodeRepository::touch(const std::string& hostname, const std::string& last_seen) {
+  db_.write([&](Database::Connection& connection) {
+    connection.prepare("UPDATE nodes SET last_seen=? WHERE hostname=?").bind(last_seen).bind(hostname).run();
+  });
+}
+
+std::vector<NodeRecord> NodeRepository::all() {
+  std::vector<NodeRecord> nodes;
+  db_.read([&](Database::Connection& connection) {
+    Statement row = connection.prepare(
+        "SELECT hostname, total_cores, total_memory_bytes, numa_json, gpu_json, version, last_seen, epoch FROM nodes ORDER BY hostname");
+    while (row.step())
+      nodes.push_back({row.text(0), static_cast<int>(row.integer(1)), static_cast<std::uint64_t>(row.integer(2)), row.text(3), row.text(4),
+                       row.text(5), row.text(6), row.integer(7)});
+  });
+  return nodes;
+}
+
+// ---- tasks
+
+void TaskRepository::insert(const std::vector<TaskRecord>& batch) {
+  db_.write([&](Database::Connection& connection) {
+    for (const TaskRecord& task : batch) {
+      Statement statement = connection.prepare(
+          "INSERT INTO tasks (id, batch_id, node, state, attempt, epoch, spec, exit_code, message, image_id, submitted_at, started_at, "
+          "completed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      statement.bind(stored(task.spec.id)).bind(task.batch_id).bind(task.node).bind(to_string(task.state));
+      statement.bind(task.spec.attempt).bind(task.spec.epoch).bind(as_text(task.spec));
+      statement.bind(task.exit_code ? std::optional<std::int64_t>(*task.exit_code) : std::nullopt);
+      statement.bind(task.message).bind(task.image_id).bind(task.submitted_at).bind(task.started_at).bind(task.completed_at);
+      statement.run();
+    }
+  });
+}
+
+std::optional<TaskRecord> TaskRepository::find(TaskId id) {
+  std::optional<TaskRecord> task;
+  db_.read([&](Database::Connection& connection) {
+    Statement row = connection.prepare(fmt::format("SELECT {} FROM tasks WHERE id=?", kTaskColumns));
+    row.bind(stored(id));
+    if (row.step()) task = task_of(row);
+  });
+  return task;
+}
+
+std::vector<TaskRecord> TaskRepository::list(std::optional<TaskState> state, int limit, int offset) {
+  std::vector<TaskRecord> tasks;
+  db_.read([&](Database::Connection& connection) {
+    Statement rows = connection.prepare(
+        fmt::format("SELECT {} FROM tasks {} ORDER BY id DESC LIMIT ? OFFSET ?", kTaskColumns, state ? "WHERE state=?" : ""));
+    if (state) rows.bind(to_string(*state));
+    rows.bind(limit).bind(offset);
+    tasks = tasks_of(rows);
+  });
+  return tasks;
+}
+
+std::vector<TaskRecord> TaskRepository::unfinished_on(const std::string& node) {
+  static const std::string unfinished =
+      sql_list({TaskState::pending, TaskState::assigning, TaskState::syncing, TaskState::running, TaskState::paused});
+  std::vector<TaskRecord> tasks;
+  db_.read([&](Database::Connection& connection) {
+    Statement rows = connection.prepare(fmt::format("SELECT {} FROM tasks WHERE node=? AND state IN ({}) ORDER BY id", kTaskColumns, unfinished));
+    rows.bind(node);
+    tasks = tasks_of(rows);
+  });
+  return tasks;
+}
+
+bool TaskRepository::transition(TaskId id, const std::vector<TaskState>& from, const TaskReport& to) {
+  if (from.empty()) return false;
+  const std::string now = to_rfc3339(wall_now());
+  // The reporter's times are kept when it tells them: it was there. A task that comes back ("lost", then found) is not
+  // completed any more. The progress of a sync ("loading 43 %") ends with it.
+  const bool started = to.state == TaskState::running || !to.started_at.empty();
+  const std::string started_at = !started ? "" : to.started_at.empty() ? now : to.started_at;
+  const std::string completed_at = !is_final(to.state) ? "" : to.completed_at.empty() ? now : to.completed_at;
+  bool changed = false;
+  db_.write([&](Database::Connection& connection) {
+    Statement statement = connection.prepare(
+        fmt::format("UPDATE tasks SET state=?1, exit_code=coalesce(?2, exit_code), message=iif(?3 <> '' OR (state = 'syncing' AND ?1 <> 'syncing'), ?3, message), "
+                    "image_id=iif(?4 <> '', ?4, image_id), started_at=iif(started_at = '', ?5, started_at), completed_at=?6 "
+                    "WHERE id=?7 AND attempt=?8 AND epoch=?9 AND state IN ({})",
+                    sql_list(from)));
+    statement.bind(to_string(to.state)).bind(to.exit_code ? std::optional<std::int64_t>(*to.exit_code) : std::nullopt);
+    statement.bind(to.message).bind(to.image_id).bind(started_at).bind(completed_at);
+    statement.bind(stored(id)).bind(to.attempt).bind(to.epoch);
+    statement.run();
+    changed = statement.changes() > 0;
+  });
+  return changed;
+}
+
+// ---- publications
+
+void PublicationRepository::record(const PublicationRecord& publication) {
+  db_.write([&](Database::Connection& connection) {
+    connection.prepare("INSERT OR REPLACE INTO publications (name, container, previous_image_id, was_running) VALUES (?, ?, ?, ?)")
+        .bind(publication.name)
+        .bind(publication.container)
+        .bind(publication.previous_image_id)
+        .bind(publication.was_running ? 1 : 0)
+        .run();
+  });
+}
+
+void PublicationRepository::forget(const std::string& name) {
+  db_.write([&](Database::Connection& connection) { connection.prepare("DELETE FROM publications WHERE name=?").bind(name).run(); });
+}
+
+std::vector<PublicationRecord> PublicationRepository::all() {
+  std::vector<PublicationRecord> publications;
+  db_.read([&](Database::Connection& connection) {
+    Statement row = connection.prepare("SELECT name, container, previous_image_id, was_running FROM publications ORDER BY name");
+    while (row.step()) publications.push_back({row.text(0), row.text(1), row.text(2), row.integer(3) != 0});
+  });
+  return publications;
+}
+
+}  // namespace riverbox::store

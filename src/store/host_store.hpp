@@ -1,0 +1,77 @@
+// The host's tables, one repository class per table.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/task.hpp"
+#include "store/database.hpp"
+
+namespace riverbox::store {
+
+extern const std::vector<std::string_view> kHostMigrations;
+
+struct NodeRecord {
+  std::string hostname;
+  int total_cores = 0;
+  std::uint64_t total_memory_bytes = 0;
+  std::string numa_json = "null", gpu_json = "[]";  // as HakuRiver shows them
+  std::string version;                              // of the runner
+  std::string last_seen;                            // RFC 3339 or empty
+  std::int64_t epoch = 0;                           // of the latest link
+};
+
+class NodeRepository {
+public:
+  explicit NodeRepository(Database& db) : db_(db) {}
+  // Inserts or updates; returns the new epoch (previous + 1).
+  std::int64_t upsert_and_advance_epoch(const NodeRecord& node);
+  void touch(const std::string& hostname, const std::string& last_seen);
+  std::vector<NodeRecord> all();
+
+private:
+  Database& db_;
+};
+
+struct TaskRecord {
+  TaskSpec spec;
+  std::string batch_id;
+  std::string node;
+  TaskState state = TaskState::pending;
+  std::optional<int> exit_code;
+  std::string message;            // error or progress
+  std::string image_id;
+  std::string submitted_at, started_at, completed_at;  // RFC 3339 or empty
+};
+
+class TaskRepository {
+public:
+  explicit TaskRepository(Database& db) : db_(db) {}
+  void insert(const std::vector<TaskRecord>& batch);           // one transaction, durable on return
+  std::optional<TaskRecord> find(TaskId id);
+  std::vector<TaskRecord> list(std::optional<TaskState> state, int limit, int offset);  // newest first
+  std::vector<TaskRecord> unfinished_on(const std::string& node);
+  // Compare-and-set: changes the row only if its state is one of `from`; returns whether it did. Sets started_at once.
+  bool transition(TaskId id, const std::vector<TaskState>& from, const TaskReport& to);
+
+private:
+  Database& db_;
+};
+
+// Publishes that are under way, for recovery after a crash.
+struct PublicationRecord {
+  std::string name, container, previous_image_id;
+  bool was_running = false;
+};
+class PublicationRepository {
+public:
+  explicit PublicationRepository(Database& db) : db_(db) {}
+  void record(const PublicationRecord& publication);
+  void forget(const std::string& name);
+  std::vector<PublicationRecord> all();
+
+private:
+  Database& db_;
+};
+
+}  // namespace riverbox::store

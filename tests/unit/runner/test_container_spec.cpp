@@ -1,0 +1,137 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/error.hpp"
+#include "runner/container_spec.hpp"
+#include "temporary_folder.hpp"
+
+using namespace riverbox;
+using namespace riverbox::runner;
+
+namespace {
+
+NodeFacts facts(const std::string& prefix = "hakuriver") {
+  return {docker::Naming(prefix), "n1", "/mnt/share", "/tmp/local", {{0, {{0, 1}, 1}}, {1, {{2, 3}, 1}}}, "/state/runner-n1.db"};
+}
+
+TaskSpec task() {
+  TaskSpec t;
+  t.id = TaskId(77);
+  t.attempt = 2;
+  t.command = "echo";
+  t.arguments = {"a b", "$HOME"};
+  t.environment = "py";
+  t.stdout_file = "task_outputs/77.out";
+  t.stderr_file = "task_errors/77.err";
+  return t;
+}
+
+bool has(const std::vector<std::string>& list, const std::string& item) { return std::find(list.begin(), list.end(), item) != list.end(); }
+
+}  // namespace
+
+TEST_CASE("a task becomes a container as the manual says") {
+  auto t = task();
+  t.env = {{"COLOUR", "blue"}, {"HAKURIVER_TASK_ID", "forged"}};
+  t.cores = 2;
+  t.memory_bytes = 4'000'000'000;
+  t.gpus = {0, 3};
+  t.mounts = {MountSpec::parse("/data:/data:ro")};
+  auto spec = container_spec(t, "sha256:abc", facts());
+
+  CHECK(spec.image == "sha256:abc");
+  CHECK_FALSE(spec.entrypoint.has_value());
+  CHECK(spec.command == std::vector<std::string>{"echo", "a b", "$HOME"});
+  CHECK(has(spec.env, "COLOUR=blue"));
+  CHECK(has(spec.env, "HAKURIVER_TASK_ID=77"));
+  CHECK_FALSE(has(spec.env, "HAKURIVER_TASK_ID=forged"));
+  CHECK(has(spec.env, "HAKURIVER_LOCAL_TEMP_DIR=/local_temp"));
+  CHECK(has(spec.env, "HAKURIVER_SHARED_DIR=/shared"));
+  CHECK(std::none_of(spec.env.begin(), spec.env.end(), [](auto& e) { return e.starts_with("HAKURIVER_TARGET_NUMA_NODE"); }));
+  CHECK(spec.cpus == 2);
+  CHECK(spec.memory_bytes == 4'000'000'000);
+  CHECK(spec.cpuset_cpus.empty());
+  CHECK(spec.gpus == std::vector<int>{0, 3});
+  REQUIRE(spec.mounts.size() == 3);
+  CHECK(spec.mounts[0].source == "/mnt/share/shared_data");
+  CHECK(spec.mounts[0].target == "/shared");
+  CHECK(spec.mounts[1].source == "/tmp/local");
+  CHECK(spec.mounts[1].target == "/local_temp");
+  CHECK(spec.mounts[2].source == "/data");
+  CHECK(spec.mounts[2].read_only);
+  CHECK(spec.working_dir == "/shared");
+  CHECK(spec.network.empty());
+  CHECK(spec.init);
+  CHECK_FALSE(spec.privileged);
+  CHECK_FALSE(spec.auto_remove);  // the exit code would be lost
+  CHECK(spec.log_driver == "json-file");
+  CHECK(spec.labels.at("hakuriver.managed") == "true");
+  CHECK(spec.labels.at("hakuriver.task_id") == "77");
+  CHECK(spec.labels.at("hakuriver.node") == "n1");
+}
+
+TEST_CASE("the prefix names the variables") {
+  auto spec = container_spec(task(), "sha256:abc", facts("kohakuriver"));
+  CHECK(has(spec.env, "KOHAKURIVER_TASK_ID=77"));
+  CHECK(spec.labels.at("kohakuriver.managed") == "true");
+}
+
+TEST_CASE("a NUMA node pins the cores and the memory, one that is not there is refused") {
+  auto t = task();
+  t.numa = 1;
+  auto spec = container_spec(t, "sha256:abc", facts());
+  CHECK(spec.cpuset_cpus == "2,3");
+  CHECK(spec.cpuset_mems == "1");
+  CHECK(has(spec.env, "HAKURIVER_TARGET_NUMA_NODE=1"));
+  t.numa = 9;
+  CHECK_THROWS_AS(container_spec(t, "sha256:abc", facts()), docker::ResourceAllocationError);
+}
+
+TEST_CASE("a command line with shell characters goes through a shell") {
+  auto t = task();
+  t.command = "a && b; c";
+  t.arguments.clear();
+  CHECK(container_spec(t, "sha256:abc", facts()).command == std::vector<std::string>{"/bin/sh", "-c", "a && b; c"});
+}
+
+TEST_CASE("output files stay inside the share") {
+  CHECK(share_file("/s", "task_outputs/1.out") == "/s/task_outputs/1.out");
+  for (std::string bad : {"", "/etc/passwd", "../x", "a/../../x", "a/", ".."}) {
+    CAPTURE(bad);
+    CHECK_THROWS_AS(share_file("/s", bad), InvalidInput);
+  }
+  CHECK_THROWS_AS(share_file("/s", std::string("a\0b", 3)), InvalidInput);
+}
+
+TEST_CASE("folders are made when they are missing, but never the share itself") {
+  test::TemporaryFolder dir;
+  auto f = facts();
+  f.shared_dir = dir.path() / "share";
+  f.local_temp_dir = dir.path() / "deep/local";
+  CHECK_THROWS_AS(prepare_mounts(task(), f), NotFound);
+  CHECK_FALSE(std::filesystem::exists(f.shared_dir));
+
+  std::filesystem::create_directory(f.shared_dir);
+  prepare_mounts(task(), f);
+  CHECK(std::filesystem::is_directory(f.shared_dir / "shared_data"));
+  CHECK(std::filesystem::is_directory(f.local_temp_dir));
+}
+
+TEST_CASE("a mount whose source is missing is named") {
+  test::TemporaryFolder dir;
+  auto f = facts();
+  f.shared_dir = dir.path();
+  f.local_temp_dir = dir.path() / "local";
+  auto t = task();
+  t.mounts = {MountSpec::parse((dir.path() / "absent").string() + ":/data")};
+  try {
+    prepare_mounts(t, f);
+    FAIL("must throw");
+  } catch (const NotFound& error) {
+    CHECK(error.fact().find("absent") != std::string::npos);
+    CHECK(error.fact().find("does not exist") != std::string::npos);
+    CHECK(error.fact().find("n1") != std::string::npos);
+  }
+}

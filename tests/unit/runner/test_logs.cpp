@@ -1,0 +1,274 @@
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <nlohmann/json.hpp>
+
+#include <thread>
+
+#include "runner/log_files.hpp"
+#include "runner/log_stream.hpp"
+#include "temporary_folder.hpp"
+
+using namespace riverbox;
+using namespace riverbox::runner;
+namespace fs = std::filesystem;
+
+namespace {
+
+const AttemptId kId{TaskId(5), 1};
+
+// Keeps what was sent, and counts it as queued until the test lets it go.
+class FakeSocket : public net::WebSocket {
+public:
+  void start(Events events) override { events_ = std::move(events); }
+  void send(std::string data, bool binary) override {
+    if (hold) queued_ += data.size();
+    if (!binary) {
+      texts.push_back(std::move(data));
+      return;
+    }
+    REQUIRE(!data.empty());
+    REQUIRE((data[0] == 0 || data[0] == 1));
+    output[static_cast<int>(data[0])] += data.substr(1);
+    largest = std::max(largest, data.size());
+  }
+  size_t queued_bytes() const override { return queued_; }
+  void pause_reading() override {}
+  void resume_reading() override {}
+  void close(std::uint16_t code, std::string) override {
+    closed_with = code;
+    events_.closed(code, "");
+  }
+  const std::string& subprotocol() const override { return subprotocol_; }
+  void drain() {
+    queued_ = 0;
+    events_.drained();
+  }
+
+  std::string output[2];
+  std::vector<std::string> texts;
+  int closed_with = 0;
+  size_t largest = 0;
+  bool hold = false;
+
+private:
+  Events events_;
+  size_t queued_ = 0;
+  std::string subprotocol_ = "riverbox.logs.v1";
+};
+
+struct Fixture {
+  test::TemporaryFolder dir;
+  boost::asio::io_context loop;
+  os::WorkerPool readers{"readers", 2};
+  LogHub hub;
+  std::shared_ptr<AttemptLog> log = hub.open(kId, dir.path() / "out/5.out", dir.path() / "err/5.err");
+  std::shared_ptr<FakeSocket> socket = std::make_shared<FakeSocket>();
+
+  std::shared_ptr<LogStream> follow(std::uint64_t stdout_from = 0, std::uint64_t stderr_from = 0) {
+    OpenLogs wanted;
+    wanted.attempt = kId;
+    wanted.from[0] = stdout_from;
+    wanted.from[1] = stderr_from;
+    auto stream = std::make_shared<LogStream>(loop, readers, log, wanted);
+    stream->run(socket);
+    return stream;
+  }
+  template <class Condition>
+  bool run_until(Condition condition) {
+    for (auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10); std::chrono::steady_clock::now() < end;) {
+      loop.restart();
+      loop.run_for(std::chrono::milliseconds(1));
+      if (condition()) return true;
+    }
+    return false;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("output lands in its two files, with folders made and mode 0644") {
+  Fixture f;
+  LogFiles files(f.log, false);
+  files.begin_pass();
+  files.consume(false, "hello ");
+  files.consume(true, "oops");
+  files.consume(false, "world");
+  files.close();
+  CHECK(test::contents(f.dir.path() / "out/5.out") == "hello world");
+  CHECK(test::contents(f.dir.path() / "err/5.err") == "oops");
+  CHECK(files.problem().empty());
+  struct stat status {};
+  REQUIRE(stat((f.dir.path() / "out/5.out").c_str(), &status) == 0);
+  CHECK((status.st_mode & 07777 & ~022u) == (0644 & ~022u));
+}
+
+TEST_CASE("output that is read again from its first byte is not doubled") {
+  Fixture f;
+  LogFiles files(f.log, false);
+  files.begin_pass();
+  files.consume(false, "abc");
+  files.begin_pass();  // the daemon was restarted in between
+  files.consume(false, "a");
+  files.consume(false, "bcde");
+  files.close();
+  CHECK(test::contents(f.dir.path() / "out/5.out") == "abcde");
+}
+
+TEST_CASE("after a restart the file is written over and never shorter in between") {
+  Fixture f;
+  fs::create_directories(f.dir.path() / "out");
+  std::ofstream(f.dir.path() / "out/5.out") << "abcdef plus torn bytes";
+  LogFiles files(f.log, true);
+  CHECK(test::contents(f.dir.path() / "out/5.out").size() == 22);
+  files.begin_pass();
+  files.consume(false, "abcdef");
+  files.close();
+  CHECK(test::contents(f.dir.path() / "out/5.out") == "abcdef");
+}
+
+TEST_CASE("a symlink in the place of an output file is not followed, the task goes on, the user is told") {
+  Fixture f;
+  fs::create_directories(f.dir.path() / "out");
+  std::ofstream(f.dir.path() / "victim") << "precious";
+  fs::create_symlink(f.dir.path() / "victim", f.dir.path() / "out/5.out");
+  LogFiles files(f.log, false);
+  files.begin_pass();
+  files.consume(false, "attack");
+  files.consume(true, "fine");
+  files.close();
+  CHECK(test::contents(f.dir.path() / "victim") == "precious");
+  CHECK(test::contents(f.dir.path() / "err/5.err") == "fine");
+  CHECK(files.problem().find("5.out") != std::string::npos);
+}
+
+TEST_CASE("a FIFO in the place of an output file does not hang the task") {
+  Fixture f;
+  fs::create_directories(f.dir.path() / "out");
+  REQUIRE(mkfifo((f.dir.path() / "out/5.out").c_str(), 0600) == 0);
+  LogFiles files(f.log, false);
+  CHECK(files.failed());
+}
+
+TEST_CASE("a file that failed gets its output in the next pass") {
+  Fixture f;
+  std::ofstream(f.dir.path() / "out") << "a file where the folder should be";
+  LogFiles files(f.log, false);
+  files.begin_pass();
+  files.consume(false, "lost at first");
+  CHECK(files.failed());
+  fs::remove(f.dir.path() / "out");
+  files.begin_pass();
+  files.consume(false, "lost at first");
+  files.close();
+  CHECK_FALSE(files.failed());
+  CHECK(test::contents(f.dir.path() / "out/5.out") == "lost at first");
+}
+
+TEST_CASE("a full disk is noticed, reported, and does not stop the reading") {
+  if (access("/dev/full", W_OK) != 0) return;
+  Fixture f;
+  auto full = std::make_shared<AttemptLog>("/dev/full", f.dir.path() / "e");
+  LogFiles files(full, false);
+  files.begin_pass();
+  files.consume(false, "x");
+  files.consume(true, "y");
+  files.close();
+  CHECK(files.problem().find("/dev/full") != std::string::npos);
+  CHECK(test::contents(f.dir.path() / "e") == "y");
+}
+
+TEST_CASE("a follower gets what is there, what comes, and the end") {
+  Fixture f;
+  LogFiles files(f.log, false);
+  files.begin_pass();
+  files.consume(false, "first ");
+  auto stream = f.follow();
+  CHECK(f.run_until([&] { return f.socket->output[0] == "first "; }));
+  std::thread writer([&] {
+    for (int i = 0; i < 100; ++i) files.consume(i % 2, "line\n");
+    files.close();
+    f.hub.finish(kId);
+  });
+  CHECK(f.run_until([&] { return f.socket->closed_with != 0; }));
+  writer.join();
+  CHECK(f.socket->closed_with == 1000);
+  CHECK(f.socket->output[0].size() == 6 + 250);
+  CHECK(f.socket->output[1].size() == 250);
+  REQUIRE(f.socket->texts.size() == 1);
+  CHECK(nlohmann::json::parse(f.socket->texts[0]) == nlohmann::json{{"type", "end"}});
+}
+
+TEST_CASE("offsets make a reconnect lose and double nothing, also those beyond the end") {
+  Fixture f;
+  LogFiles files(f.log, false);
+  files.begin_pass();
+  files.consume(false, "0123456789");
+  auto stream = f.follow(4, 2);
+  CHECK(f.run_until([&] { return f.socket->output[0] == "456789"; }));
+  files.consume(true, "ab");
+  files.consume(true, "cd");
+  files.close();
+  f.hub.finish(kId);
+  CHECK(f.run_until([&] { return f.socket->closed_with == 1000; }));
+  CHECK(f.socket->output[1] == "cd");
+}
+
+TEST_CASE("a slow follower stops the reading and misses nothing") {
+  Fixture f;
+  LogFiles files(f.log, false);
+  files.begin_pass();
+  const std::string megabyte(1 << 20, 'x');
+  for (int i = 0; i < 4; ++i) files.consume(false, megabyte);
+  files.close();
+  f.hub.finish(kId);
+  f.socket->hold = true;
+  auto stream = f.follow();
+  f.run_until([&] { return f.socket->queued_bytes() > (256 << 10); });
+  auto before = f.socket->output[0].size();
+  CHECK_FALSE([&] {  // nothing more while the socket is full
+    for (int i = 0; i < 50; ++i) {
+      f.loop.restart();
+      f.loop.run_for(std::chrono::milliseconds(1));
+    }
+    return f.socket->output[0].size() > before + (128 << 10);
+  }());
+  CHECK(before < (600 << 10));
+  CHECK(f.run_until([&] {
+    if (f.socket->closed_with == 0 && f.socket->queued_bytes() > 0) f.socket->drain();
+    return f.socket->closed_with != 0;
+  }));
+  CHECK(f.socket->output[0].size() == megabyte.size() * 4);
+  CHECK(f.socket->largest <= (64 << 10) + 1);
+}
+
+TEST_CASE("a log that cannot be read ends the stream without \"end\"") {
+  Fixture f;
+  f.log->grown(false, 10);  // the file does not exist
+  auto stream = f.follow();
+  CHECK(f.run_until([&] { return f.socket->closed_with != 0; }));
+  CHECK(f.socket->closed_with == 1011);
+  CHECK(f.socket->texts.empty());
+}
+
+TEST_CASE("an unknown attempt closes the stream with a reason") {
+  Fixture f;
+  CHECK(f.hub.find({TaskId(6), 1}) == nullptr);
+  f.log = nullptr;
+  auto stream = f.follow();
+  CHECK(f.socket->closed_with == 1011);
+}
+
+TEST_CASE("finished logs are remembered, but not for ever") {
+  LogHub hub;
+  for (unsigned i = 1; i <= 600; ++i) {
+    hub.open({TaskId(i), 1}, "a", "b");
+    hub.finish({TaskId(i), 1});
+  }
+  CHECK(hub.find({TaskId(1), 1}) == nullptr);
+  REQUIRE(hub.find({TaskId(600), 1}) != nullptr);
+  CHECK(hub.find({TaskId(600), 1})->view().finished);
+}

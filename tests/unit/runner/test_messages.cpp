@@ -1,0 +1,122 @@
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "runner/messages.hpp"
+
+using namespace riverbox;
+using namespace riverbox::runner;
+using nlohmann::json;
+
+namespace {
+
+template <class T>
+T parsed(const json& message) {
+  auto result = parse_host_message(message.dump());
+  REQUIRE(result.has_value());
+  REQUIRE(std::holds_alternative<T>(*result));
+  return std::get<T>(*result);
+}
+
+}  // namespace
+
+TEST_CASE("what the host says is understood") {
+  auto welcome = parsed<Welcome>({{"type", "welcome"}, {"epoch", 7}, {"heartbeat_interval_s", 2}, {"shared_dir", "/mnt/s"}});
+  CHECK(welcome.epoch == 7);
+  CHECK(welcome.heartbeat_interval == std::chrono::seconds(2));
+  CHECK(welcome.shared_dir == "/mnt/s");
+
+  CHECK(parsed<Refused>({{"type", "refused"}, {"message", "no"}}).message == "no");
+  CHECK(parsed<Acknowledged>({{"type", "ack"}, {"sequence", 12}}).sequence == 12);
+
+  TaskSpec task;
+  task.id = TaskId(42);
+  task.command = "true";
+  task.environment = "py";
+  auto dispatch = parsed<Dispatch>({{"type", "dispatch"}, {"task", task}});
+  CHECK(dispatch.task.id == TaskId(42));
+  CHECK(dispatch.task.environment == "py");
+
+  CHECK(parsed<Kill>({{"type", "kill"}, {"task_id", "42"}, {"attempt", 3}}).attempt == AttemptId{TaskId(42), 3});
+  CHECK(parsed<Control>({{"type", "pause"}, {"task_id", "42"}, {"attempt", 1}, {"request", "r1"}}).pause);
+  CHECK_FALSE(parsed<Control>({{"type", "resume"}, {"task_id", "42"}, {"attempt", 1}, {"request", 5}}).pause);
+
+  auto logs = parsed<OpenLogs>({{"type", "open_logs"}, {"stream", "s/1"}, {"task_id", "42"}, {"attempt", 1}, {"stdout_from", 10}, {"stderr_from", 0}});
+  CHECK(logs.stream == "s/1");
+  CHECK(logs.from[0] == 10);
+  CHECK(logs.from[1] == 0);
+}
+
+TEST_CASE("unknown fields are ignored and an unknown type is named") {
+  CHECK(parsed<Acknowledged>({{"type", "ack"}, {"sequence", 1}, {"colour", "blue"}}).sequence == 1);
+  std::string type;
+  CHECK_FALSE(parse_host_message(R"({"type":"sing","song":1})", &type));
+  CHECK(type == "sing");
+}
+
+TEST_CASE("a host that asks for a nonsensical heartbeat gets a sane one") {
+  CHECK(parsed<Welcome>({{"type", "welcome"}, {"epoch", 1}, {"heartbeat_interval_s", 0}}).heartbeat_interval.count() == 100);
+  CHECK(parsed<Welcome>({{"type", "welcome"}, {"epoch", 1}, {"heartbeat_interval_s", 1e300}}).heartbeat_interval.count() == 60000);
+}
+
+TEST_CASE("bad messages throw InvalidInput and nothing else") {
+  for (std::string bad : {"", "[]", "null", "{", "{}", R"({"type":1.5})", R"({"type":null})", R"({"type":"ack"})", R"({"type":"ack","sequence":"x"})",
+                          R"({"type":"ack","sequence":1.5})", R"({"type":"dispatch"})", R"({"type":"dispatch","task":[]})",
+                          R"({"type":"dispatch","task":{"id":"42"}})", R"({"type":"dispatch","task":{"id":"42","command":"x","cores":-1}})",
+                          R"({"type":"kill","task_id":"../x","attempt":1})", R"({"type":"kill","task_id":"1","attempt":0})",
+                          R"({"type":"kill","task_id":"1","attempt":99999999999})", R"({"type":"pause","task_id":"1","attempt":1})",
+                          R"({"type":"open_logs","stream":"s","task_id":"1","attempt":1,"stdout_from":-1})", R"({"type":"welcome","epoch":{}})",
+                          R"({"type":"welcome"})", "\xff\xfe"}) {
+    CAPTURE(bad);
+    CHECK_THROWS_AS(parse_host_message(bad), InvalidInput);
+  }
+}
+
+TEST_CASE("the hello carries what the protocol lists") {
+  Inventory inventory;
+  inventory.node = "n1";
+  inventory.cores = 4;
+  inventory.memory_bytes = 1000;
+  auto hello = json::parse(hello_text(inventory, "1.2", {{{TaskId(9), 2}, 5}}));
+  CHECK(hello["type"] == "hello");
+  CHECK(hello["protocol"] == 1);
+  CHECK(hello["node"] == "n1");
+  CHECK(hello["version"] == "1.2");
+  CHECK(hello["numa"].is_null());
+  CHECK(hello["gpus"] == json::array());
+  CHECK(hello["attempts"] == json::array({{{"task_id", "9"}, {"attempt", 2}, {"epoch", 5}}}));
+
+  inventory.numa[0] = {{0, 1}, 500};
+  os::Gpu gpu;
+  gpu.gpu_id = 3;
+  gpu.name = "H\xff";  // not UTF-8: must not make the hello impossible
+  inventory.gpus.push_back(gpu);
+  hello = json::parse(hello_text(inventory, "1.2", {}));
+  CHECK(hello["numa"]["0"]["cores"] == json::array({0, 1}));
+  CHECK(hello["gpus"][0]["gpu_id"] == 3);
+  CHECK(hello["gpus"][0].size() == 15);
+}
+
+TEST_CASE("heartbeats, reports and results") {
+  os::Load load;
+  load.cpu_percent = 12.5;
+  load.maximum_temperature = 60.0;
+  auto beat = json::parse(heartbeat_text(load, {}, {TaskId(1), TaskId(2)}));
+  CHECK(beat["cpu_percent"] == 12.5);
+  CHECK(beat["temperature_avg"].is_null());
+  CHECK(beat["temperature_max"] == 60.0);
+  CHECK(beat["running"] == json::array({"1", "2"}));
+
+  TaskReport report;
+  report.id = TaskId(1);
+  report.state = TaskState::failed;
+  report.message = "bad \xff byte";
+  auto text = json::parse(report_text(8, report));
+  CHECK(text["sequence"] == 8);
+  CHECK(text["report"]["state"] == "failed");
+
+  // the request of a result comes back as it came, be it a string or a number
+  CHECK(json::parse(result_text("\"r1\"", true, "ok"))["request"] == "r1");
+  CHECK(json::parse(result_text("17", false, "no"))["request"] == 17);
+}
