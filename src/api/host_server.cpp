@@ -28,6 +28,23 @@ std::string token_of(const Config& config) {
   return config.security.token.empty() ? net::read_or_create_token(config.security.token_file) : config.security.token;
 }
 
+// The state is ours alone: a folder that only its owner can read. A share that nobody configured lies in it and is made, too;
+// one that was configured and is missing is not mounted, and nothing must be written where it will be.
+const Config& with_folders(const Config& config) {
+  std::error_code error;
+  auto make = [&](const std::filesystem::path& folder, std::filesystem::perms perms) {
+    if (folder.empty() || !std::filesystem::create_directories(folder, error)) return;
+    std::filesystem::permissions(folder, perms, error);
+  };
+  using std::filesystem::perms;
+  make(config.database.db_file.parent_path(), perms::owner_all);
+  if (config.paths.shared_dir.parent_path() == config.paths.state_dir)
+    make(config.paths.shared_dir, perms::owner_all | perms::group_read | perms::group_exec | perms::others_read | perms::others_exec);
+  if (error)
+    throw IoError("make the state folder " + config.paths.state_dir.string(), error.value(), "Choose another with [paths] state_dir or $RIVERBOX_PATHS_STATE_DIR.");
+  return config;
+}
+
 bool changes_something(const std::string& method) { return method != "GET" && method != "HEAD"; }
 
 }  // namespace
@@ -38,7 +55,7 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
       token(std::move(t)),
       naming(config.docker.prefix),
       engine(make_engine(config)),
-      database(config.database.db_file, store::kHostMigrations),
+      database(with_folders(config).database.db_file, store::kHostMigrations),
       node_repository(database),
       task_repository(database),
       publications(database),

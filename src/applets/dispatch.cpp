@@ -109,10 +109,13 @@ std::string unknown_command(std::span<const Applet> table, const std::string& wo
 std::string overview(std::span<const Applet> table) {
   std::string text =
       "Examples:\n"
-      "  riverbox up                                             # try it: host and runner on this machine\n"
-      "  riverbox docker create-container python:3.11-slim my-env  # an environment from an image\n"
-      "  riverbox docker-shell my-env                            # change it: pip install, apt-get install, ...\n"
-      "  riverbox docker create-tar my-env                       # package it for every node\n"
+      "  # try it: host and runner in one process on this machine\n"
+      "  riverbox up\n"
+      "  # make an environment from an image, change it, package it for every node\n"
+      "  riverbox docker create-container python:3.11-slim my-env\n"
+      "  riverbox docker-shell my-env\n"
+      "  riverbox docker create-tar my-env\n"
+      "  # run a task in it\n"
       "  riverbox client --container my-env --wait -- python -c 'print(6 * 7)'\n"
       "\n"
       "Usage: riverbox COMMAND [OPTIONS] [ARGS...]\n"

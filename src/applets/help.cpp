@@ -62,7 +62,7 @@ std::string help_text(const std::vector<const Command*>& path, const Invocation&
   if (!command.examples.empty()) text += "Examples:\n" + indented(with_commands(command.examples, invocation)) + "\n";
   text += usage_line(path, invocation) + "\n";
   if (!command.tail.empty() && !command.subcommands.empty())
-    text += "       " + invocation.program() + " [OPTIONS] COMMAND-OF-OURS [ARGS...]\n";
+    text += "       " + invocation.program() + " SUBCOMMAND [ARGS...]\n";
   const std::string& about = command.details.empty() ? command.summary + "." : command.details;
   text += "\n" + with_commands(about, invocation) + "\n";
 
@@ -91,7 +91,7 @@ std::string help_text(const std::vector<const Command*>& path, const Invocation&
       for (const Argument& argument : sub.arguments) left += argument.required ? " " + argument.name : " [" + argument.name + "]";
       rows.emplace_back(left, sub.summary);
     }
-    text += "\nCommands:\n" + two_columns(rows);
+    text += (command.tail.empty() ? "\nCommands:\n" : "\nSubcommands:\n") + two_columns(rows);
     text += "\nMore about one of them: " + invocation.program() + " " + command.subcommands.front().name + " --help\n";
   }
   return text;

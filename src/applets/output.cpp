@@ -109,7 +109,7 @@ std::string Table::render(bool colours) const {
     std::string line;
     for (size_t i = 0; i < row.size(); ++i) {
       const std::string padding(widths[i] - display_width(row[i].text), ' ');
-      const bool coloured = colours && row[i].colour != Colour::none;
+      const bool coloured = colours && row[i].colour != Colour::none && !row[i].text.empty();
       const std::string text = coloured ? escape_of(row[i].colour) + row[i].text + "\033[0m" : row[i].text;
       if (i > 0) line += "  ";
       line += right_[i] ? padding + text : text + (i + 1 < row.size() ? padding : "");

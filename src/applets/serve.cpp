@@ -79,6 +79,18 @@ std::uint16_t port_number(const std::string& text) {
   return static_cast<std::uint16_t>(*port);
 }
 
+// A share that nobody named is a folder of ours: it is made. One that was named may be a mount that is missing, and writing
+// below it would hide that.
+void make_default_folders(const Config& config) {
+  std::error_code ignored;  // who needs the folder says what is wrong with it
+  const auto is_ours = [&config](const char* key) {
+    const auto origin = config.origin.find(key);
+    return origin == config.origin.end() || origin->second == "default";
+  };
+  if (is_ours("paths.shared_dir")) std::filesystem::create_directories(config.container_dir(), ignored);
+  if (is_ours("paths.local_temp_dir")) std::filesystem::create_directories(config.paths.local_temp_dir, ignored);
+}
+
 }  // namespace
 
 Config daemon_config(const Arguments& arguments) {
@@ -98,6 +110,7 @@ Config daemon_config(const Arguments& arguments) {
   take("--name", "runner.name", [&](const std::string& v) { config.runner.name = v; });
   take("--host", "host_url", [&](const std::string& v) { config.host_url = v; });
   if (!config.host_url.empty()) config.host_url = normalised_url(config.host_url, config.network.host_port);
+  make_default_folders(config);
   return config;
 }
 

@@ -12,7 +12,7 @@
 namespace riverbox::applets {
 
 // The configuration of a daemon: file, environment, then the flags --bind, --port, --host, --token and --name where the
-// command has them. Warnings are logged. Throws ConfigError, UsageError.
+// command has them. Warnings are logged; the default share is made. Throws ConfigError, UsageError.
 Config daemon_config(const Arguments& arguments);
 
 // "port 8000 is in use" gets the flag that helps; other errors pass unchanged. Runs `bind` and returns.

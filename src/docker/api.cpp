@@ -29,10 +29,13 @@ Response Api::ping(std::chrono::milliseconds limit) {
   request.path = "/_ping";
   request.silence = limit;
   auto response = http_.perform(request);
-  if (response.status != 200)
+  if (response.status != 200) {
+    bool wants_tls = response.body.find("HTTPS server") != response.body.npos;  // what Go says to plain HTTP
     throw DockerConnectionError("cannot talk to the Docker daemon at " + endpoint().host + ": it answers /_ping with status " +
                                     std::to_string(response.status) + " " + printable(trim(response.body)),
-                                "Check DOCKER_HOST and the daemon's log (journalctl -u docker).");
+                                wants_tls ? "Set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH."
+                                          : "Check DOCKER_HOST and the daemon's log (journalctl -u docker).");
+  }
   return response;
 }
 

@@ -39,6 +39,7 @@ Exec Engine::start_exec(const std::string& container, const ExecSpec& spec) {
   if (sized) body["ConsoleSize"] = start["ConsoleSize"] = {spec.rows, spec.columns};
 
   auto create = container_call("run a command in", container, "POST", "/exec");
+  create.topic = Topic::exec;
   const std::string action = create.request.action;
   try {
     create.request.body = body.dump();

@@ -53,13 +53,9 @@ TarMembers read_members(const OpenFile& file, const std::filesystem::path& tar) 
   std::uint64_t offset = 0;
   while (offset < file.size_bytes) {
     if (file.size_bytes - offset < kTarBlock) throw BadData(fmt::format("it is truncated within a header at byte {}", offset));
-    std::optional<TarHeader> header;
-    try {
-      header = decode_tar_header(read(offset, kTarBlock));
-    } catch (const BadData&) {
-      if (offset == 0) throw BadData("it is not a tar file");
-      throw;
-    }
+    const std::string block = read(offset, kTarBlock);
+    if (offset == 0 && block[0] != '\0' && !has_tar_checksum(block)) throw BadData("it is not a tar file");
+    auto header = decode_tar_header(block);
     if (!header) break;
     offset += kTarBlock;
     const bool extension = TarExtensions::is_extension(header->type);

@@ -57,13 +57,7 @@ struct ArchiveVerifier::Impl {
   }
 
   void on_header() {
-    std::optional<TarHeader> decoded;
-    try {
-      decoded = decode_tar_header(block);
-    } catch (const BadData&) {
-      if (offset == kTarBlock) throw BadData("it is not a tar file");
-      throw;
-    }
+    std::optional<TarHeader> decoded = decode_tar_header(block);
     block.clear();
     if (!decoded) {
       if (extensions.pending()) throw BadData("it ends after a long name");

@@ -36,7 +36,7 @@ bool attempt(const char* what, const std::string& object, Step step) {
   }
 }
 
-// What the container's creator replaced (labels <prefix>.entrypoint and <prefix>.command, JSON as the image had it) goes back into the image.
+// Dockerfile lines for the commit. What the container's creator replaced (labels <prefix>.entrypoint and <prefix>.command, JSON as the image had it) goes back into the image.
 std::vector<std::string> restored_config(const docker::Naming& naming, const docker::Naming::Labels& labels) {
   std::vector<std::string> changes;
   const auto restore = [&](const char* key, const char* instruction) {
@@ -50,6 +50,10 @@ std::vector<std::string> restored_config(const docker::Naming& naming, const doc
   };
   restore("entrypoint", "ENTRYPOINT");
   restore("command", "CMD");  // after it: ENTRYPOINT clears the command
+  // A commit hands the container's labels on to the image, and the image to whatever a user runs from it: that is not ours.
+  for (const auto& [key, value] : labels) {
+    if (key.starts_with(naming.label("")) && key.find_first_of(" =\"\\$\n") == std::string::npos) changes.push_back(fmt::format("LABEL {}=\"\"", key));
+  }
   return changes;
 }
 
@@ -147,7 +151,14 @@ public:
 
   // After a success. False: something is left for recover().
   bool tidy() {
-    if (options_.keep_image || !intent_.previous_image_id.empty()) return true;
+    if (!intent_.previous_image_id.empty()) {
+      try {
+        remove_untagged(engine_, intent_.previous_image_id);
+      } catch (const docker::DockerError&) {  // a container uses it
+      }
+      return true;
+    }
+    if (options_.keep_image) return true;
     return attempt("cannot remove the temporary image tag", tag_, [&] { engine_.untag_image(tag_); });
   }
 

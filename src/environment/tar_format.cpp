@@ -44,17 +44,6 @@ std::uint64_t number_field(std::string_view bytes, const char* what) {
   return value;
 }
 
-bool checksum_matches(std::string_view block) {
-  std::int64_t as_unsigned = 0, as_signed = 0;  // old writers summed signed bytes
-  for (size_t i = 0; i < kTarBlock; ++i) {
-    const char c = i >= 148 && i < 156 ? ' ' : block[i];
-    as_unsigned += static_cast<unsigned char>(c);
-    as_signed += static_cast<signed char>(c);
-  }
-  const auto stated = static_cast<std::int64_t>(number_field(field(block, 148, 8), "checksum"));
-  return stated == as_unsigned || stated == as_signed;
-}
-
 bool has_data(char type) { return type == '0' || TarExtensions::is_extension(type); }
 
 // "./a//b" -> "a/b". Throws for whatever could lead out of the archive, unless `..` is asked for (link targets).
@@ -102,10 +91,25 @@ std::optional<std::string_view> compression_of(std::string_view first_bytes) {
   return std::nullopt;
 }
 
+bool has_tar_checksum(std::string_view block) {
+  std::int64_t as_unsigned = 0, as_signed = 0;  // old writers summed signed bytes
+  for (size_t i = 0; i < kTarBlock; ++i) {
+    const char c = i >= 148 && i < 156 ? ' ' : block[i];
+    as_unsigned += static_cast<unsigned char>(c);
+    as_signed += static_cast<signed char>(c);
+  }
+  try {
+    const auto stated = static_cast<std::int64_t>(number_field(field(block, 148, 8), "checksum"));
+    return stated == as_unsigned || stated == as_signed;
+  } catch (const BadData&) {
+    return false;
+  }
+}
+
 std::optional<TarHeader> decode_tar_header(std::string_view block) {
   if (block.size() != kTarBlock) throw BadData("it ends within a tar header");
   if (block.find_first_not_of('\0') == std::string_view::npos) return std::nullopt;
-  if (!checksum_matches(block)) throw BadData("a tar header has a wrong checksum");
+  if (!has_tar_checksum(block)) throw BadData("a tar header has a wrong checksum");
 
   TarHeader header;
   header.type = block[156] == '\0' || block[156] == '7' ? '0' : block[156];

@@ -23,6 +23,8 @@ struct TarHeader {
   std::uint64_t size_bytes = 0;  // of the data that follows
 };
 
+// Anything that is no tar file fails here at its first block.
+bool has_tar_checksum(std::string_view block);
 // nullopt: a block of zeros.
 std::optional<TarHeader> decode_tar_header(std::string_view block);
 // "gzip", "zstd", ... if these first bytes of a file are a compressed stream.

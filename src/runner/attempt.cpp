@@ -197,6 +197,8 @@ void Attempt::prepare() {
   share_file(services_.facts.shared_dir, task_.stderr_file);
   std::optional<docker::Container> container;
   if (origin_ == Origin::adopted) container = find_container();
+  if (!container && origin_ == Origin::adopted && had_container())
+    throw docker::DockerError("Its container was removed while the runner was away; how far it came is in its output.");
   if (!container) {
     if (origin_ == Origin::dispatched) report(TaskState::assigning);
     auto image_id = bring_up_to_date();
@@ -221,6 +223,13 @@ std::optional<docker::Container> Attempt::find_container() {
       pause_before_retry(backoff.next());
     }
   }
+}
+
+// The output files are made after the container and before its start. With them but without a container the task may have run, and
+// nothing may run twice.
+bool Attempt::had_container() const {
+  std::error_code ignored;
+  return std::filesystem::exists(std::filesystem::symlink_status(log_->path(false), ignored));
 }
 
 std::string Attempt::bring_up_to_date() {

@@ -65,6 +65,7 @@ private:
   TaskReport execute();
   void prepare();
   std::optional<docker::Container> find_container();
+  bool had_container() const;
   std::string bring_up_to_date();
   docker::Container create(const std::string& image_id);
   void start(const docker::Container& container);

@@ -54,7 +54,7 @@ void LogStream::dial(const Target& target) {
 }
 
 void LogStream::run(std::shared_ptr<net::WebSocket> socket) {
-  socket_ = std::move(socket);
+  socket_ = socket;
   net::WebSocket::Events events;
   auto self = shared_from_this();
   events.message = [](std::string_view, bool) {};
@@ -67,17 +67,21 @@ void LogStream::run(std::shared_ptr<net::WebSocket> socket) {
     if (auto stream = weak.lock()) stream->pump();
   };
   socket_->start(std::move(events));
-  if (!log_) return socket->close(1011, "this runner does not know the attempt; read its files on the share");
+  if (!log_) return finish(1011, "this runner does not know the attempt; read its files on the share");
   subscription_ = log_->subscribe([weak = weak_from_this()] {
     if (auto stream = weak.lock()) stream->wake();
   });
   pump();
 }
 
-void LogStream::stop() {
+void LogStream::stop() { finish(1001, "the runner stops"); }
+
+// Nothing is read or sent any more, whatever wakes us.
+void LogStream::finish(std::uint16_t code, std::string reason) {
   if (std::exchange(closed_, true)) return;
   subscription_ = nullptr;
-  if (socket_) socket_->close(1001, "the runner stops");
+  auto socket = socket_;  // `closed` may come while we close it
+  if (socket) socket->close(code, std::move(reason));
 }
 
 // A writer in a hurry wakes the loop once, not once for each line.
@@ -103,7 +107,7 @@ void LogStream::pump() {
     auto chunk = self->read();
     boost::asio::post(self->loop_, [self, chunk = std::move(chunk)]() mutable { self->deliver(std::move(chunk)); });
   });
-  if (!reading_) socket_->close(1013, "the runner is busy; try again");
+  if (!reading_) finish(1013, "the runner is busy; try again");
 }
 
 // Reads wanted_.from, which only deliver() changes, and never while a read is under way.
@@ -137,13 +141,11 @@ void LogStream::deliver(Chunk chunk) {
   }
   if (!chunk.error.empty()) {
     log::warning("runner", "a stream of a task's output ends early", {{"task", wanted_.attempt.str()}, {"reason", chunk.error}});
-    subscription_ = nullptr;
-    return socket_->close(1011, printable(chunk.error, 100));
+    return finish(1011, printable(chunk.error, 100));
   }
   if (chunk.complete) {
-    subscription_ = nullptr;
     socket_->send(end_text(), false);
-    return socket_->close(1000, "");
+    return finish(1000, "");
   }
   if (sent || again_) pump();
 }

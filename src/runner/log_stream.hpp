@@ -37,6 +37,7 @@ private:
   void pump();
   Chunk read() const;             // worker
   void deliver(Chunk chunk);
+  void finish(std::uint16_t code, std::string reason);
   void wake();                    // any thread
 
   boost::asio::io_context& loop_;

@@ -197,7 +197,8 @@ bool TaskRepository::transition(TaskId id, const std::vector<TaskState>& from, c
   bool changed = false;
   db_.write([&](Database::Connection& connection) {
     Statement statement = connection.prepare(
-        fmt::format("UPDATE tasks SET state=?1, exit_code=coalesce(?2, exit_code), message=iif(?3 <> '' OR (state = 'syncing' AND ?1 <> 'syncing'), ?3, message), "
+        fmt::format("UPDATE tasks SET state=?1, exit_code=coalesce(?2, exit_code), "
+                    "message=iif(?3 <> '' OR (state = 'syncing' AND ?1 <> 'syncing'), ?3, message), "
                     "image_id=iif(?4 <> '', ?4, image_id), started_at=iif(started_at = '', ?5, started_at), completed_at=?6 "
                     "WHERE id=?7 AND attempt=?8 AND epoch=?9 AND state IN ({})",
                     sql_list(from)));

@@ -70,7 +70,7 @@ std::string host_of(const std::string& url) {
 
 [[noreturn]] void throw_refusal(const ClientOptions& options, const net::WebSocketResult& result) {
   if (result.http_status == 0)
-    throw Unavailable(printable(result.error), "Is `riverbox host` running there, and are network.host_address and network.host_port right?");
+    throw Unavailable(printable(result.error), "Is `riverbox host` running there, and are network.host_reachable_address and network.host_port right?");
   std::string text = fmt::format("the host at {} refused the terminal of \"{}\": {}", host_of(options.url), printable(options.name),
                                  result.error.empty() ? fmt::format("HTTP {}", result.http_status) : printable(result.error));
   switch (result.http_status) {

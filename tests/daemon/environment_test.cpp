@@ -165,6 +165,13 @@ TEST_CASE("publish, then sync, then nothing to do") {
   CHECK(first.bytes_read == published.archive.size_bytes);
   CHECK(first.tarball == published.version.tarball);
   CHECK(world.runner.inspect_image(world.tag).id == first.image_id);
+  // What a user runs from the image by himself is not ours.
+  docker::ContainerSpec by_hand;
+  by_hand.image = first.image_id;
+  by_hand.command = {"true"};
+  const std::string other = world.runner.create_container(world.container() + "-by-hand", by_hand);
+  CHECK_FALSE(world.naming.is_managed(world.runner.inspect_container(other).labels));
+  world.runner.remove_container(other, true);
   const SyncResult second = world.sync();
   CHECK_FALSE(second.loaded);
   CHECK(second.image_id == first.image_id);
@@ -365,9 +372,12 @@ TEST_CASE("damaged and foreign archives leave the old image in place") {
   refused("not a tar file", [](std::string& bytes) { bytes = std::string(5000, 'A'); });
   // The tag in manifest.json (and in nothing else that has a checksum) becomes somebody else's of the same length.
   const std::string foreign = "some" + world.tag.substr(4);
-  refused("would also set the image tag", [&](std::string& bytes) {
+  world.runner.untag_image(world.tag);
+  write_newer(world, good, newer, [&](std::string& bytes) {
     for (size_t at = bytes.find(world.tag); at != std::string::npos; at = bytes.find(world.tag, at + 1)) bytes.replace(at, foreign.size(), foreign);
   });
+  CHECK(has(message_of<BadData>([&] { world.sync(); }), "would also set the image tag"));
+  CHECK_FALSE(world.runner.find_image(world.tag));
   CHECK_FALSE(world.runner.find_image(foreign));
 }
 

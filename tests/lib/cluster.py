@@ -318,7 +318,13 @@ def shared():
     """The cluster that all tests of this process use; made at the first call."""
     global _shared
     if _shared is None:
-        _shared = Cluster()
+        try:
+            _shared = Cluster()
+        except BaseException as error:
+            _shared = error  # every further test says the same instead of trying again
+            raise
+    if isinstance(_shared, BaseException):
+        raise AssertionError(f"the cluster of the tests could not be made: {_shared}")
     return _shared
 
 

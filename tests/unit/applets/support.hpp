@@ -16,7 +16,7 @@ inline constexpr Applet kTestTable[] = {
     {"docker", no_run, docker_command, "Containers"},
     {"docker-shell", no_run, docker_shell_command, "Shell"},
     {"task", no_run, task_command, "Tasks"},
-    {"up", no_run, up_command, "Both"},
+    {"version", no_run, version_command, "Version"},
 };
 
 inline Invocation called(const std::vector<std::string>& argv) { return find_applet(kTestTable, argv).invocation; }

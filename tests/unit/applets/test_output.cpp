@@ -55,7 +55,7 @@ TEST_CASE("a row that is too short is filled") {
 
 TEST_CASE("progress says step, bytes, rate, percent and time left") {
   CHECK(progress_text({.step = "writing", .bytes = 500'000'000, .total_bytes = 1'000'000'000, .bytes_per_second = 50'000'000}, 100) ==
-        "writing  500 MB of 1.0 GB  50 %  50.0 MB/s  10 s left");
+        "writing  500.0 MB of 1.0 GB  50 %  50.0 MB/s  10 s left");
   CHECK(progress_text({.step = "writing", .bytes = 2'000'000, .total_bytes = 0, .bytes_per_second = 1'000'000}, 100) == "writing  2.0 MB  1.0 MB/s");
   CHECK(progress_text({.step = "committing"}, 100) == "committing");
   CHECK(progress_text({.step = "committing", .elapsed = 5s}, 100) == "committing  5 s");

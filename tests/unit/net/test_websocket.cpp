@@ -218,6 +218,18 @@ TEST_CASE("a broken connection is 1006, a stopping server 1001") {
   }
 }
 
+TEST_CASE("a handler that throws over a message ends that connection with 1011 and nothing else") {
+  Loop loop;
+  WebSocketServer server;
+  auto client = open_end(loop, to(server)), other = open_end(loop, to(server));
+  loop.run([&] { client->on_message = [](std::string_view, bool) { throw std::runtime_error("not JSON"); }; });
+  client->socket->send("x", false);
+  REQUIRE(client->wait_closed());
+  CHECK(client->code() == 1011);
+  other->socket->send("y", false);
+  CHECK(eventually([&] { return other->messages().size() == 1; }));
+}
+
 TEST_CASE("pause_reading holds the sender back and keeps memory bounded") {
   WebSocketServer server(local_options(), false);
   Loop loop;
