@@ -61,6 +61,15 @@ debian_mirror() {
   say "${uri:-http://deb.debian.org/debian}" | sed 's,/*$,,'
 }
 
+# The test programs of tests/, with sanitizers, in build-asan/.
+build_tests() {
+  if [ ! -f "$root/build-asan/build.ninja" ]; then
+    meson setup "$root/build-asan" "$root" -Dtests=true -Dlink=dynamic -Dprefer_static=false --buildtype=debug -Dstrip=false \
+      -Db_sanitize=address,undefined
+  fi
+  meson compile -C "$root/build-asan"
+}
+
 # Configures and builds the release binary in build/ unless an up-to-date one is there; ninja knows.
 build_release() {
   if [ ! -f "$root/build/build.ninja" ]; then meson setup "$root/build" "$root"; fi

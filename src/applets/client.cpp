@@ -50,7 +50,8 @@ void refuse_misspelt_subcommand(const Arguments& arguments) {
   const std::string& word = arguments.tail.front();
   if (const auto right = nearest(word, names))
     throw UsageError("unknown command '" + word + "'. Did you mean '" + *right + "'?",
-                     "To run a program of that name as a task: " + arguments.full_name + " -- " + shell_quoted(word) + "\nSee '" + arguments.full_name + " --help'.");
+                     "To run a program of that name as a task: " + arguments.full_name + " -- " + shell_quoted(word) +
+                         "\nSee '" + arguments.full_name + " --help'.");
 }
 
 }  // namespace

@@ -58,7 +58,8 @@ std::vector<std::string> option_names(const Resolution& so_far) {
   return names;
 }
 
-std::vector<std::string> next_words(const Resolution& so_far, const std::vector<std::string>& before, const std::string& current, const LiveNames& live) {
+std::vector<std::string> next_words(const Resolution& so_far, const std::vector<std::string>& before, const std::string& current,
+                                    const LiveNames& live) {
   const Command& command = *so_far.path.back();
   if (so_far.tail || so_far.unknown) return {};  // the task's own command line
   const Option* pending = before.empty() ? nullptr : option_called(so_far, before.back());

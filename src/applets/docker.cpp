@@ -122,7 +122,8 @@ Json with_progress(const Call& call, const std::string& path, const Json& body, 
 int create_container(const Call& call) {
   const std::string image = call.arguments.value("IMAGE"), name = call.arguments.value("NAME");
   const Json answer = with_progress(call, "/docker/host/create", {{"image_name", image}, {"container_name", name}},
-                                    "The host goes on making '" + printable(name) + "'; it will be in: " + call.invocation.typed("docker") + " list-containers");
+                                    "The host goes on making '" + printable(name) +
+                                        "'; it will be in: " + call.invocation.typed("docker") + " list-containers");
   print_message(call, answer);
   hint(call, "Next, open a shell in it: " + call.invocation.typed("docker-shell") + " " + shell_quoted(name));
   return 0;
@@ -131,7 +132,8 @@ int create_container(const Call& call) {
 int create_tar(const Call& call) {
   const std::string name = call.arguments.value("NAME");
   const Json answer = with_progress(call, "/docker/create_tar/" + path_segment(name), nullptr,
-                                    "The host goes on packaging '" + printable(name) + "'; the tarball will be in: " + call.invocation.typed("docker") + " list-tars");
+                                    "The host goes on packaging '" + printable(name) +
+                                        "'; the tarball will be in: " + call.invocation.typed("docker") + " list-tars");
   if (call.json) {
     print_json(answer, {"message", "tarball_path"});
     return 0;

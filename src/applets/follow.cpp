@@ -128,7 +128,8 @@ private:
 
   void try_again(const std::string& reason) {
     if (Clock::now() - last_contact_ > kGiveUpAfter)
-      throw Unavailable("lost the host while following task " + id_.str() + ": " + reason, "The task goes on; follow it again with: logs -f " + id_.str());
+      throw Unavailable("lost the host while following task " + id_.str() + ": " + reason,
+                        "The task goes on; follow it again with: logs -f " + id_.str());
     screen_.line.message("task " + id_.str() + ": waiting for the host (" + reason + ")");
     retry_.expires_after(delay_ / 2 + std::chrono::milliseconds(static_cast<int>(random_() % static_cast<unsigned>(delay_.count()))));
     delay_ = std::min(delay_ * 2, kLongestDelay);
@@ -210,8 +211,11 @@ std::string ending_of(const Json& task) {
   if (status == "completed") return {};
   const std::string reason = text_of(task, "error_message", "");
   const bool has_code = task.is_object() && task.contains("exit_code") && task["exit_code"].is_number_integer() && task["exit_code"] > 0;
-  if (status == "failed" && has_code && reason.empty()) return {};
-  const std::string what = status == "killed_oom" ? "was killed: it needed more memory than it was given" : status == "lost" ? "is lost: its runner no longer knows it" : status;
+  const bool says_only_the_code = has_code && (reason.empty() || reason == "Exit code " + std::to_string(task["exit_code"].get<int>()) + ".");
+  if (status == "failed" && says_only_the_code) return {};
+  std::string what = status;
+  if (status == "killed_oom") what = "was killed: it needed more memory than it was given";
+  if (status == "lost") what = "is lost: its runner no longer knows it";
   return "task " + text_of(task, "task_id", "") + " " + what + (reason.empty() ? "" : ": " + reason);
 }
 

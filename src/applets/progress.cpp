@@ -35,8 +35,9 @@ std::string progress_text(const ProgressState& state, size_t columns) {
   if (state.bytes == 0 && !measurable) {
     if (state.elapsed.count() >= 2) text += "  " + duration_text(state.elapsed);
   } else {
+    const double share = measurable ? static_cast<double>(state.bytes) / static_cast<double>(state.total_bytes) : 0;
     text += "  " + human_bytes(state.bytes);
-    if (measurable) text += fmt::format(" of {}  {} %", human_bytes(state.total_bytes), static_cast<int>(100.0 * static_cast<double>(state.bytes) / static_cast<double>(state.total_bytes)));
+    if (measurable) text += fmt::format(" of {}  {} %", human_bytes(state.total_bytes), static_cast<int>(100 * share));
     if (state.bytes_per_second >= 1) {
       text += "  " + human_bytes(static_cast<std::uint64_t>(state.bytes_per_second)) + "/s";
       const double left = measurable ? static_cast<double>(state.total_bytes - state.bytes) / state.bytes_per_second : 0;

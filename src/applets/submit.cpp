@@ -72,18 +72,24 @@ std::string destination(const Json& answer, size_t tasks) {
   return " to " + printable(text_of(answer["assigned_node"], "hostname", "a node"));
 }
 
-void warn_of_failed_targets(const Arguments& arguments, const Json& answer) {
-  if (!answer.contains("failed_targets") || !answer["failed_targets"].is_array()) return;
+// True if a target got no task; which and why is told.
+bool tell_failed_targets(const Arguments& arguments, const Json& answer) {
+  if (!answer.contains("failed_targets") || !answer["failed_targets"].is_array()) return false;
   for (const Json& failed : answer["failed_targets"])
-    write_err(arguments.full_name + ": no task for target " + printable(text_of(failed, "target")) + ": " + printable(text_of(failed, "reason")) + "\n");
+    write_err(arguments.full_name + ": no task for target " + printable(text_of(failed, "target")) + ": " +
+              printable(text_of(failed, "reason")) + "\n");
+  return !answer["failed_targets"].empty();
 }
 
 int wait_for(const Invocation& invocation, const Arguments& arguments, const ApiClient& api, const std::vector<TaskId>& ids) {
   const FollowResult result = follow_tasks({.url = api.url(), .token = api.token()}, ids);
   if (result.interrupted) {
-    std::string text = "\n" + arguments.full_name + ": detached; " + id_list(ids) + (ids.size() == 1 ? " goes on.\n" : " go on.\n");
+    // The terminal has just shown ^C.
+    std::string text = (stderr_is_terminal() ? "\n" : "") + arguments.full_name + ": detached; " + id_list(ids) +
+                       (ids.size() == 1 ? " goes on.\n" : " go on.\n");
     for (const TaskId id : ids)
-      text += "Follow again: " + invocation.typed("client") + " logs -f " + id.str() + "   End it: " + invocation.typed("client") + " kill " + id.str() + "\n";
+      text += "Follow again: " + invocation.typed("client") + " logs -f " + id.str() + "   End it: " + invocation.typed("client") +
+              " kill " + id.str() + "\n";
     write_err(text);
     return kExitInterrupted;
   }
@@ -100,7 +106,10 @@ int wait_for(const Invocation& invocation, const Arguments& arguments, const Api
 
 std::vector<Option> submit_options() {
   return {
-      {.names = "--target", .value = "NODE[:NUMA][::GPU,...]", .help = "where to run; repeat it for several nodes; without it the host chooses", .complete = "nodes"},
+      {.names = "--target",
+       .value = "NODE[:NUMA][::GPU,...]",
+       .help = "where to run; repeat it for several nodes; without it the host chooses",
+       .complete = "nodes"},
       {.names = "--container", .value = "NAME", .help = "the environment to run in", .complete = "environments"},
       {.names = "--cores", .value = "N", .help = "cores to reserve (1); 0 = no limit"},
       {.names = "--memory", .value = "SIZE", .help = "memory limit: 512M, 4G, ..."},
@@ -114,7 +123,8 @@ std::vector<Option> submit_options() {
 
 Json submission(const Arguments& arguments) {
   if (arguments.tail.empty() || arguments.tail.front().empty())
-    throw UsageError("which command shall the task run?", "Example: " + arguments.full_name + " --container my-env -- python train.py\nSee '" + arguments.full_name + " --help'.");
+    throw UsageError("which command shall the task run?",
+                     "Example: " + arguments.full_name + " --container my-env -- python train.py\nSee '" + arguments.full_name + " --help'.");
   Json body;
   body["task_type"] = "command";
   body["command"] = arguments.tail.front();
@@ -141,19 +151,21 @@ int submit(const Invocation& invocation, const Arguments& arguments) {
   const Json body = submission(arguments);
   ApiClient api(client_config(arguments));
   const Json answer = api.post("/api/submit", body);
-  warn_of_failed_targets(arguments, answer);
+  const int status = tell_failed_targets(arguments, answer) ? kExitRefused : 0;
   const std::vector<TaskId> ids = submitted_ids(answer);
   if (arguments.has("--wait")) {
     if (stderr_is_terminal()) write_err(id_list(ids) + " submitted" + destination(answer, ids.size()) + "; Ctrl-C detaches\n");
-    return wait_for(invocation, arguments, api, ids);
+    const int waited = wait_for(invocation, arguments, api, ids);
+    return waited != 0 ? waited : status;
   }
   if (arguments.has("--json") || !stdout_is_terminal()) {
     write_out(json_text(with_key_order(answer, {"message", "task_ids", "assigned_node", "failed_targets"})));
-    return 0;
+    return status;
   }
   for (const TaskId id : ids)
-    write_out("task " + id.str() + " submitted" + destination(answer, ids.size()) + "; follow with: " + invocation.typed("client") + " logs -f " + id.str() + "\n");
-  return 0;
+    write_out("task " + id.str() + " submitted" + destination(answer, ids.size()) + "; follow with: " + invocation.typed("client") +
+              " logs -f " + id.str() + "\n");
+  return status;
 }
 
 }  // namespace riverbox::applets

@@ -29,8 +29,14 @@ const Command& task_command() {
                                     .complete = "pending|assigning|syncing|running|paused|completed|failed|killed|killed_oom|lost|stopped"},
                                    {.names = "--limit", .value = "N", .help = "at most so many"}}},
                       status_subcommand(), kill_subcommand(), command_subcommand(), logs_subcommand(),
-                      {.name = "stdout", .summary = "Print a task's stdout", .examples = "{task} stdout 7265342119845888000", .arguments = {task_argument()}},
-                      {.name = "stderr", .summary = "Print a task's stderr", .examples = "{task} stderr 7265342119845888000", .arguments = {task_argument()}}},
+                      {.name = "stdout",
+                       .summary = "Print a task's stdout",
+                       .examples = "{task} stdout 7265342119845888000",
+                       .arguments = {task_argument()}},
+                      {.name = "stderr",
+                       .summary = "Print a task's stderr",
+                       .examples = "{task} stderr 7265342119845888000",
+                       .arguments = {task_argument()}}},
   };
   return command;
 }

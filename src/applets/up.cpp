@@ -30,7 +30,8 @@ void greet(const Invocation& invocation, const Config& config, const std::string
   if (config.security.auth != "none") text += "  token  " + config.security.token_file.string() + "  (found by itself on this machine)\n";
   text += "\nTry next, in another terminal:\n";
   if (url_of_clients != config.host_url) text += "  export RIVERBOX_HOST=" + config.host_url + "\n";
-  text += "  " + invocation.typed("docker") + " create-container python:3.11-slim my-env   # change it with: " + invocation.typed("docker-shell") + " my-env\n";
+  text += "  " + invocation.typed("docker") + " create-container python:3.11-slim my-env   # change it with: " +
+          invocation.typed("docker-shell") + " my-env\n";
   text += "  " + invocation.typed("docker") + " create-tar my-env\n";
   text += "  " + invocation.typed("client") + " --container my-env --wait -- python -c 'print(6 * 7)'\n";
   text += "\nCtrl-C stops it; tasks and environments stay.\n";

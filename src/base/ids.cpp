@@ -18,7 +18,7 @@ bool is_lower_hex(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
-bool is_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
+bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
 }  // namespace
 
@@ -57,8 +57,8 @@ Digest Digest::parse(std::string_view text) {
 }
 
 NodeName NodeName::parse(std::string_view text) {
-  const bool valid = !text.empty() && text.size() <= 253 && is_alnum(text.front()) &&
-                     std::all_of(text.begin(), text.end(), [](char c) { return is_alnum(c) || c == '.' || c == '_' || c == '-'; });
+  const bool valid = !text.empty() && text.size() <= 253 && is_name_start(text.front()) &&
+                     std::all_of(text.begin(), text.end(), [](char c) { return is_name_start(c) || c == '.' || c == '_' || c == '-'; });
   if (!valid)
     throw InvalidInput("\"" + printable(text, 60) + "\" is not a node name",
                        "A node name has letters, digits, dots, underscores and hyphens, begins with a letter or digit and has at most 253 characters.");

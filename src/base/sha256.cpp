@@ -1,11 +1,17 @@
 #include "base/sha256.hpp"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include "base/error.hpp"
 #include "base/strings.hpp"
 
 namespace riverbox {
+
+void init_libcrypto() {
+  // openssl.cnf may name providers that are shared objects, which a static program must not load.
+  OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+}
 
 struct Sha256::Impl {
   struct Free {

@@ -23,4 +23,7 @@ private:
   std::unique_ptr<Impl> impl_;
 };
 
+// Before any other use of libcrypto or libcurl: keeps openssl.cnf out.
+void init_libcrypto();
+
 }  // namespace riverbox

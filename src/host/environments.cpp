@@ -115,8 +115,9 @@ EnvironmentContainer Environments::resolve(const std::string& text) {
 
 EnvironmentContainer Environments::create(const std::string& image, const std::string& text, const StepCallback& progress) {
   auto name = EnvironmentName::parse(text);
-  if (image.empty() || image[0] == '-' || image.find_first_of(" \t\r\n") != std::string::npos)
-    throw InvalidInput("'" + printable(image) + "' is not an image name", "Give one such as python:3.11-slim.");
+  constexpr size_t kMaxReferenceBytes = 512;
+  if (image.empty() || image.size() > kMaxReferenceBytes || image[0] == '-' || image.find_first_of(" \t\r\n") != std::string::npos)
+    throw InvalidInput("'" + printable(image, 80) + "' is not an image name", "Give one such as python:3.11-slim.");
   auto container_name = naming_.environment_container(name.str());
   auto exists = [&] {
     return Conflict("Container '" + name.str() + "' already exists",

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <nss.h>
-#include <openssl/crypto.h>
 #include <poll.h>
 #include <spawn.h>
 #include <sys/resource.h>
@@ -16,6 +15,7 @@
 #include <thread>
 
 #include "base/error.hpp"
+#include "base/sha256.hpp"
 #include "os/fd.hpp"
 
 extern char** environ;
@@ -166,8 +166,7 @@ void init_runtime() {
   for (const char* database : {"passwd", "group", "shadow", "services", "protocols", "networks", "ethers", "rpc", "netgroup", "initgroups"})
     ::__nss_configure_lookup(database, "files");
   ::__nss_configure_lookup("hosts", "files dns");
-  // openssl.cnf may name providers that are shared objects: the same danger.
-  ::OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+  init_libcrypto();
   std::signal(SIGPIPE, SIG_IGN);
   // Eight arenas per core of 64 MB address space each look like a leak on a machine with 128 cores.
   ::mallopt(M_ARENA_MAX, 2);

@@ -249,7 +249,13 @@ std::string Attempt::bring_up_to_date() {
     last = Clock::now();
     report(TaskState::syncing, progress_text(p.step, p.bytes, p.total_bytes));
   };
-  auto result = services_.syncer.ensure(name, task_.tarball, token, progress);
+  environment::SyncResult result;
+  try {
+    result = services_.syncer.ensure(name, task_.tarball, token, progress);
+  } catch (const Timeout&) {
+    throw Timeout(fmt::format("environment '{}' was not loaded within {} s", name.str(), services_.sync_timeout.count()),
+                  "Raise [docker] image_sync_timeout on this node, or look why its Docker or the share is slow.");
+  }
   if (result.loaded)
     log::info("runner", "environment brought up to date", {{"environment", name.str()}, {"tarball", result.tarball}});
   return result.image_id;

@@ -60,7 +60,9 @@ public:
   }
 
 private:
-  enum class Phase { waiting, opening, running, over };  // over: the shell's stream is not used any more
+  // leaving: the client has gone, the shell is being hung up and what it still says is dropped (Docker holds up the whole container
+  // while an exec whose process has ended finds no reader); over: the shell's stream is not used any more.
+  enum class Phase { waiting, opening, running, leaving, over };
   enum class Farewell { none, exit_status, hang_up };    // the last call of a shell
 
   // ---- the client
@@ -122,7 +124,7 @@ private:
 // ---------------------------------------------------------------------------------------------------------------------- the client
 
 void Session::on_message(std::string_view data, bool binary) {
-  if (!socket_ || phase_ == Phase::over) return;
+  if (!socket_ || phase_ == Phase::over) return;  // the shell has ended, the exit status is on its way
   auto message = wire_->decode(data, binary);
   switch (message.kind) {
     case ClientMessage::Kind::ignore: break;
@@ -157,12 +159,12 @@ void Session::on_closed() {
   socket_.reset();
   first_message_timer_.cancel();
   probe_timer_.cancel();
-  if (phase_ == Phase::running) {
-    stop_shell_io();
-    farewell_ = Farewell::hang_up;
-    next_call();
-  }
-  if (phase_ != Phase::opening) phase_ = Phase::over;  // opened() hangs up what comes too late
+  if (phase_ == Phase::waiting) phase_ = Phase::over;
+  if (phase_ != Phase::running) return;  // opened() hangs up what comes too late
+  phase_ = Phase::leaving;
+  farewell_ = Farewell::hang_up;
+  next_call();
+  read_shell();
 }
 
 void Session::send(std::string message) {
@@ -251,15 +253,15 @@ void Session::refused(ErrorKind kind, const std::string& text) {
   phase_ = Phase::over;
   if (!socket_) return;
   send(wire_->failure(text));
-  socket_->close(kind == ErrorKind::not_found || kind == ErrorKind::conflict ? 1008 : 1011, "");
+  socket_->close(kind == ErrorKind::not_found || kind == ErrorKind::conflict || kind == ErrorKind::invalid_input ? 1008 : 1011, "");
 }
 
 // Reads until there is nothing, or the client is behind: then drained or consumed call again.
 void Session::read_shell() {
-  if (phase_ != Phase::running || !socket_ || waiting_to_read_ || read_posted_) return;
+  if (waiting_to_read_ || read_posted_) return;
   std::array<char, kReadBytes> buffer;
   for (int i = 0; i < kReadsPerTurn; ++i) {
-    if (!socket_ || output_blocked()) return;
+    if (phase_ != Phase::leaving && (phase_ != Phase::running || output_blocked())) return;
     std::optional<size_t> size;
     bool is_stderr = false;
     try {
@@ -270,7 +272,7 @@ void Session::read_shell() {
     if (!size) return wait_for(descriptor_base::wait_read, &Session::waiting_to_read_, &Session::read_shell);
     if (*size == 0) return shell_ended();
     unconsumed_ += *size;
-    send(wire_->output({buffer.data(), *size}, is_stderr));
+    if (socket_) send(wire_->output({buffer.data(), *size}, is_stderr));
   }
   read_posted_ = true;
   asio::post(loop_, [self = shared_from_this()] {
@@ -313,24 +315,28 @@ void Session::wait_for(descriptor_base::wait_type what, bool Session::*waiting, 
   this->*waiting = true;
   descriptor_.async_wait(what, [self = shared_from_this(), waiting, then](auto error) {
     (*self).*waiting = false;
-    if (self->phase_ != Phase::running) return;
+    if (self->phase_ != Phase::running && self->phase_ != Phase::leaving) return;
     if (error) return self->shell_broke("waiting for the shell failed: " + error.message());
     ((*self).*then)();
   });
 }
 
 void Session::shell_ended() {
+  bool wanted = phase_ == Phase::running;
   stop_shell_io();
+  if (!wanted) return;
   send(wire_->flush());
   farewell_ = Farewell::exit_status;
   next_call();
 }
 
 void Session::shell_broke(const std::string& text) {
+  bool wanted = phase_ == Phase::running;
   stop_shell_io();
+  if (!wanted) return;
   send(wire_->flush());
   send(wire_->failure("the connection to the shell broke: " + text));
-  if (socket_) socket_->close(1011, "");
+  socket_->close(1011, "");
   farewell_ = Farewell::hang_up;
   next_call();
 }
@@ -398,7 +404,10 @@ void hang_up(Shell& shell) {
 }
 
 void Session::call_hang_up() {
-  if (call([shell = shell_] { terminal::hang_up(*shell); }, nullptr)) shell_.reset();
+  call([shell = shell_] { terminal::hang_up(*shell); }, [self = shared_from_this()] {
+    self->stop_shell_io();
+    self->shell_.reset();
+  });
 }
 
 void Session::call_exit_status() {
@@ -410,7 +419,9 @@ void Session::call_exit_status() {
   auto work = [shell = shell_, result] {
     try {
       result->status = shell->exit_status();
+      if (*result->status < 0) throw Timeout("it has closed its output and still runs");
     } catch (const std::exception& error) {
+      result->status.reset();
       result->error = error.what();
       terminal::hang_up(*shell);  // nobody will look after it any more
     }
@@ -420,7 +431,7 @@ void Session::call_exit_status() {
     if (result->status) {
       self->send(self->wire_->exit(*result->status));
     } else {
-      self->send(self->wire_->failure("the shell has ended, but its exit status is unknown: " + result->error));
+      self->send(self->wire_->failure("the shell is gone, but its exit status is unknown: " + result->error));
     }
     self->socket_->close(result->status ? 1000 : 1011, "");
   };

@@ -124,11 +124,14 @@ class Foreign(Archives):
     def test_oci_compressed_untagged(self):
         self.check("oci-gzip", oci(self.layers("gzip\n"), 1795000003, [], compress=True), 1795000003, "gzip\n")
 
-    def test_a_tag_of_another_environment_is_not_believed(self):
-        """An archive named a-... whose tag says b: the task in a gets it, the image of b stays."""
+    def test_a_tag_of_another_environment_is_not_set(self):
+        """An archive named attacker-... whose tag says victim is refused; the image of victim stays."""
         self.check("victim", legacy(self.layers("victim\n"), 1795000010, ["hakuriver/victim:base"]), 1795000010, "victim\n")
         before = self.engine.image("hakuriver/victim:base")["Id"]
-        self.check("attacker", legacy(self.layers("attacker\n"), 1795000011, ["hakuriver/victim:base"]), 1795000011, "attacker\n")
+        self.put("attacker", legacy(self.layers("attacker\n"), 1795000011, ["hakuriver/victim:base"]), 1795000011)
+        result = self.run_in("attacker")
+        self.assertNotEqual(result.code, 0)
+        self.assertIn("hakuriver/victim:base", result.err)
         self.assertEqual(self.run_in("victim").out, "victim\n")
         self.assertEqual(self.engine.image("hakuriver/victim:base")["Id"], before)
 
@@ -171,7 +174,12 @@ class Damaged(Archives):
         self.refuse("cut", good[: len(good) // 2], "(?i)truncat|end|incomplete|damaged|beyond|outside")
 
     def test_empty(self):
-        self.refuse("nothing", b"", "(?i)empty")
+        """No version at all: it is not listed, and the environment is said to be missing."""
+        self.put("nothing", b"", 1795100000)
+        self.assertNotIn("nothing", self.host.docker("list-tars", check=True).json())
+        result = self.run_in("nothing")
+        self.assertEqual((result.code, result.out), (1, ""), result)
+        self.assertIn("nothing", result.err)
 
     def test_not_a_tar(self):
         self.refuse("letter", b"Dear Sir or Madam,\n" * 1000, "(?i)tar|archive")

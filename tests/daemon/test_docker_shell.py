@@ -1,4 +1,5 @@
 """hakuriver.docker-shell without a terminal: pipes, exit status, and what is left behind. (Screens: tests/terminal.)"""
+import base64
 import hashlib
 import os
 import signal
@@ -41,7 +42,7 @@ class DockerShell(unittest.TestCase):
 
     def test_bytes_go_through_unchanged(self):
         data = os.urandom(3_000_000)
-        sent = self.host.shell("shell-env", b"head -c 3000000 > /root/blob; sha256sum /root/blob\n" + data)
+        sent = self.host.shell("shell-env", b"base64 -d > /root/blob <<'END'\n" + base64.encodebytes(data) + b"END\nsha256sum /root/blob\n")
         self.assertIn(hashlib.sha256(data).hexdigest(), sent.out)
         got = self.host.shell("shell-env", "cat /root/blob\n", text=False)
         self.assertEqual(hashlib.sha256(got.out).hexdigest(), hashlib.sha256(data).hexdigest())

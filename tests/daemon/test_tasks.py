@@ -71,19 +71,17 @@ class Running(WithEnvironment):
         self.assertTrue(list(self.host.share.rglob("from-task")), "what a task writes to /shared is on the share")
 
     def test_limits(self):
-        self.host.client("--target", "node1", "--container", "task-env", "--cores", "1", "--memory", "200M", "--", "sleep", "30")
-        container = wait_until(lambda: self.engine.containers("hakuriver.task_id"), 20, "the container")[0]
-        try:
-            inspected = self.engine.api("GET", f"/containers/{container['Id']}/json")
-            limits = inspected["HostConfig"]
-            self.assertEqual(limits["Memory"], 200_000_000)
-            self.assertTrue(limits["NanoCpus"] == 1_000_000_000 or limits["CpuQuota"] == limits["CpuPeriod"] or limits["CpusetCpus"], limits)
-            self.assertEqual(limits["Privileged"], False)
-            labels = container["Labels"]
-            self.assertEqual(labels["hakuriver.managed"], "true")
-            self.assertEqual(container["Names"], [f"/hakuriver-task-{labels['hakuriver.task_id']}"])
-        finally:
-            self.host.client("kill", container["Labels"]["hakuriver.task_id"])
+        task = self.host.client("--target", "node1", "--container", "task-env", "--cores", "1", "--memory", "200M", "--",
+                                "sleep", "30", check=True).json()["task_ids"][0]
+        self.addCleanup(lambda: self.host.client("kill", task))
+        self.host.wait_task(task, ("running",))
+        container = self.engine.containers(f"hakuriver.task_id={task}")[0]
+        limits = self.engine.api("GET", f"/containers/{container['Id']}/json")["HostConfig"]
+        self.assertEqual(limits["Memory"], 200_000_000)
+        self.assertTrue(limits["NanoCpus"] == 1_000_000_000 or limits["CpuQuota"] == limits["CpuPeriod"] or limits["CpusetCpus"], limits)
+        self.assertEqual(limits["Privileged"], False)
+        self.assertEqual(container["Labels"]["hakuriver.managed"], "true")
+        self.assertEqual(container["Names"], [f"/hakuriver-task-{task}"])
 
     def test_privileged(self):
         mount = ("sh", "-c", "mkdir -p /mnt && mount -t tmpfs none /mnt && echo mounted")
@@ -124,8 +122,9 @@ class Running(WithEnvironment):
         self.assertEqual(self.host.client("logs", task).out, "hi\n")
 
     def test_the_container_is_removed_afterwards(self):
-        self.client("true")
-        wait_until(lambda: not self.engine.containers("hakuriver.task_id"), 10, "the task container to go")
+        task = self.host.submit("true", targets=["node1"], container_name="task-env")
+        self.host.wait_task(task)
+        wait_until(lambda: not self.engine.containers(f"hakuriver.task_id={task}"), 10, "the task container to go")
 
     def test_fifty_short_tasks(self):
         ids = [self.host.submit("true", targets=["node1"], container_name="task-env", required_cores=0) for _ in range(50)]
@@ -217,7 +216,7 @@ class Refused(WithEnvironment):
         for wrong in (["--target", "node1", "--container", "task-env", "--"], ["--target", "node1::a", "--", "true"],
                       ["--target", "node1:x", "--", "true"], ["--target", "node1", "--cores", "-1", "--", "true"],
                       ["--target", "node1", "--memory", "lots", "--", "true"], ["--target", "node1", "--env", "NOEQUALS", "--", "true"],
-                      ["--target", "node1", "--mount", "nocolon", "--", "true"], ["command", "1", "dance"], ["frobnicate"]):
+                      ["--target", "node1", "--mount", "nocolon", "--", "true"], ["command", "1", "dance"], ["stauts", "1"]):
             result = self.host.client(*wrong)
             self.assertEqual((result.code, result.out), (64, ""), (wrong, result))
             self.assertTrue(result.err.strip(), wrong)

@@ -173,8 +173,8 @@ class Engine:
 
     def processes_in(self, container_id):
         """Command lines of the processes in a container."""
-        answer = self.api("GET", f"/containers/{container_id}/top?ps_args=-eo%20args")
-        return [" ".join(row) for row in answer["Processes"]]
+        answer = self.api("GET", f"/containers/{container_id}/top?ps_args=-eo%20pid,args")
+        return [" ".join(row[1:]) for row in answer["Processes"]]
 
     def tags(self):
         return sorted(tag for image in self.api("GET", "/images/json") for tag in image.get("RepoTags") or []

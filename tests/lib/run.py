@@ -39,6 +39,7 @@ class _Result(unittest.TextTestResult):
 
 
 def main():
+    sys.stdout.reconfigure(line_buffering=True)  # also into a file: a run that hangs shows where
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--counts")
     parser.add_argument("-k", action="append", dest="patterns")

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from place import place  # noqa: E402
 from tmux_pane import Pane  # noqa: E402
 
-PREPARE = r"""export PS1='in> ' LANG=C.UTF-8 LESS= EDITOR=; unset PROMPT_COMMAND LS_COLORS; bind 'set enable-bracketed-paste off'; trap 'rm -rf /tmp/rb-$$' EXIT; mkdir -p /tmp/rb-$$; cd /tmp/rb-$$; clear"""
+PREPARE = r"""export PS1='in> ' LANG=C.UTF-8 LESS= EDITOR=; unset PROMPT_COMMAND LS_COLORS; bind 'set enable-bracketed-paste off'; trap 'tmux -L rb-$$ kill-server 2>/dev/null; rm -rf /tmp/rb-$$' EXIT; mkdir -p /tmp/rb-$$; cd /tmp/rb-$$; clear"""
 TEXT = r"""for i in $(seq 1 300); do printf '%d: é € 🚢 the quick brown fox jumps over the lazy dog\n' $i; done > text; clear"""
 
 
@@ -86,7 +86,7 @@ class Screens(TerminalCase):
             self.assert_same(*panes, f"{program} after {name}")
 
     def test_vim(self):
-        self.compare("vim", "vim -u NONE -N -n -i NONE -c 'set nu ruler laststatus=2 showcmd | syntax off' text", [
+        self.compare("vim", "vim -u NONE -N -n -i NONE -c 'set nu ruler laststatus=2 showcmd' text", [
             ("moving", lambda p: p.keys("C-f", "C-f", "j", "w", "w")),
             ("inserting", lambda p: (p.keys("i"), p.text("größer 漢字 "), p.keys("Escape"))),
             ("a search", lambda p: (p.text("/fox jumps"), p.keys("Enter"))),

@@ -143,6 +143,8 @@ TEST_CASE("the exit status of a task") {
   CHECK(exit_status_of(Json()) == 1);
   CHECK(ending_of(task(R"({"status":"completed","exit_code":0})")) == "");
   CHECK(ending_of(task(R"({"status":"failed","exit_code":3,"error_message":null})")) == "");
+  CHECK(ending_of(task(R"({"status":"failed","exit_code":3,"error_message":"Exit code 3."})")) == "");
+  CHECK(contains(ending_of(task(R"({"status":"failed","exit_code":127,"error_message":"Exit code 127: the command was not found"})")), "not found"));
   CHECK(ending_of(task(R"({"task_id":"7","status":"failed","exit_code":null,"error_message":"no image"})")) == "task 7 failed: no image");
   CHECK(contains(ending_of(task(R"({"task_id":"7","status":"killed_oom"})")), "more memory"));
   CHECK(contains(ending_of(task(R"({"task_id":"7","status":"lost"})")), "lost"));

@@ -25,7 +25,7 @@ struct ShellState {
   int peer = -1;  // blocking end: read = what was typed, write = output
   std::atomic<int> resizes{0}, hang_ups{0}, exit_calls{0}, concurrent{0}, most_concurrent{0}, alive{0};
   std::atomic<bool> exit_fails{false};
-  std::atomic<int> status{0}, resize_ms{0};
+  std::atomic<int> status{0}, resize_ms{0}, hang_up_ms{0};
   std::mutex mutex;
   std::pair<int, int> size{0, 0};
   ~ShellState() { if (peer >= 0) ::close(peer); }
@@ -72,6 +72,7 @@ public:
   }
   void hang_up() override {
     Blocking call(state_);
+    if (state_.hang_up_ms) std::this_thread::sleep_for(std::chrono::milliseconds(state_.hang_up_ms));
     ++state_.hang_ups;
   }
 

@@ -208,6 +208,27 @@ TEST_CASE("relay: when the client vanishes the shell is hung up, once") {
   }
 }
 
+// An exec whose output nobody reads holds up every other exec of its container for 12 s (Docker Engine 20.10).
+TEST_CASE("relay: the output of a shell that is being hung up is read and dropped")  {
+  Bench bench;
+  bench.shell.hang_up_ms = 200;
+  bench.start(Dialect::riverbox);
+  REQUIRE(bench.is_open());
+  std::atomic<size_t> written{0};
+  std::thread yes([&] {
+    std::string lines(64 * 1024, 'y');
+    for (ssize_t n; (n = ::send(bench.shell.peer, lines.data(), lines.size(), MSG_NOSIGNAL)) > 0;) written += n;
+  });
+  bench.settle(100ms);
+  size_t before = written, sent = bench.socket->sent_bytes;
+  bench.socket->vanish();
+  CHECK(bench.until([&] { return bench.shell.alive == 0; }));
+  yes.join();
+  CHECK(written > before + (1 << 20));
+  CHECK(bench.socket->sent_bytes == sent);
+  CHECK(bench.shell.hang_ups == 1);
+}
+
 TEST_CASE("relay: the client vanishes while the shell is being opened") {
   Bench bench;
   std::atomic<bool> go{false};
