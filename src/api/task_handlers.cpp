@@ -39,7 +39,7 @@ std::string newest_archive(const environment::Share& share, const environment::E
   for (const auto& [other, versions] : share.list(false)) known += (known.empty() ? "" : ", ") + other.str();
   throw NotFound("there is no environment '" + name.str() + "' on the share",
                  known.empty() ? "Make one with `hakuriver.docker create-container IMAGE " + name.str() + "` and `create-tar " + name.str() + "`."
-                               : "There are: " + printable(known) + ".");
+                               : "There are: " + printable(known, 2000) + ".");
 }
 
 std::string last_lines(std::string text, std::uint64_t lines) {

@@ -320,16 +320,16 @@ TEST_CASE("a follower sees output within milliseconds and every byte of it") {
 
 TEST_CASE("tasks outlive their runner and are taken up again") {
   World w;
-  auto goes_on = w.task("echo begin; sleep 3; echo end; exit 4");
-  auto ends_meanwhile = w.task("echo short; sleep 0.5; echo done");
+  auto goes_on = w.task("echo begin; sleep 6; echo end; exit 4");
+  auto ends_meanwhile = w.task("echo short; sleep 2; echo done");
   w.host.dispatch(goes_on);
   w.host.dispatch(ends_meanwhile);
   REQUIRE(w.running(goes_on.id));
   REQUIRE(w.running(ends_meanwhile.id));
   auto begin = Clock::now();
   w.stop_runner();
-  CHECK(Clock::now() - begin < std::chrono::milliseconds(2500));
-  std::this_thread::sleep_for(std::chrono::seconds(1));
+  CHECK(Clock::now() - begin < std::chrono::seconds(5));
+  std::this_thread::sleep_for(std::chrono::seconds(3));
   CHECK_FALSE(w.host.is_over(ends_meanwhile.id));
   w.host.received.clear();
   w.start_runner();
@@ -370,7 +370,6 @@ TEST_CASE("a host restart disturbs nothing and loses no report") {
   w.host.listen(port);
   REQUIRE(w.ends(t.id));
   CHECK(w.host.last_report(t.id)["state"] == "completed");
-  auto reports = w.host.of_type("report");
   CHECK(w.host.received[0]["type"] == "hello");
   CHECK(w.host.received[0]["attempts"] == json::array());  // over, and its report follows
   CHECK(w.out(t) == "begin\nend\n");
