@@ -16,18 +16,18 @@ std::string one_line(std::string_view text) {
   return line;
 }
 
-// "Sun, 22 Nov 2026 00:36:05 GMT", made once a second.
-const std::string& http_date() {
+// "Sun, 22 Nov 2026 00:36:05 GMT", made once a second. A plain array: it must outlive the thread's destructors, which may still answer.
+std::string_view http_date() {
   thread_local std::time_t made_for = 0;
-  thread_local std::string text;
+  thread_local char text[32] = {};
   const std::time_t now = std::time(nullptr);
   if (now != made_for) {
     static constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
     static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     std::tm utc{};
     gmtime_r(&now, &utc);
-    text = fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", kDays[utc.tm_wday], utc.tm_mday, kMonths[utc.tm_mon],
-                       utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
+    *fmt::format_to_n(text, sizeof text - 1, "{}, {:02} {} {} {:02}:{:02}:{:02} GMT", kDays[utc.tm_wday], utc.tm_mday,
+                      kMonths[utc.tm_mon], utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec).out = '\0';
     made_for = now;
   }
   return text;

@@ -17,7 +17,7 @@ TEST_CASE("every row is reached on its classic path and under /api") {
     auto classic = match(route.method, path), api = match(route.method, "/api" + path);
     REQUIRE(classic.route);
     REQUIRE(api.route);
-    CHECK(classic.route->handler == route.handler);
+    CHECK((classic.route->handler == route.handler));
     CHECK(classic.dialect == Dialect::classic);
     CHECK(api.dialect == Dialect::api);
   }

@@ -220,8 +220,8 @@ TEST_CASE("a broken connection is 1006, a stopping server 1001") {
 
 TEST_CASE("a handler that throws over a message ends that connection with 1011 and nothing else") {
   Loop loop;
-  WebSocketServer server;
-  auto client = open_end(loop, to(server)), other = open_end(loop, to(server));
+  WebSocketServer server, second;  // each fixture echoes to its latest connection
+  auto client = open_end(loop, to(server)), other = open_end(loop, to(second));
   loop.run([&] { client->on_message = [](std::string_view, bool) { throw std::runtime_error("not JSON"); }; });
   client->socket->send("x", false);
   REQUIRE(client->wait_closed());

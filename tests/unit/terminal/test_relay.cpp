@@ -28,6 +28,12 @@ struct Bench {
   OpenRequest request;
   os::WorkerPool workers{"shells", 4};
 
+  ~Bench() {
+    socket->vanish();  // else session and socket hold each other
+    until([&] { return shell.alive == 0; });
+    settle(5ms);
+  }
+
   Opener opener() {
     return [this](const OpenRequest& r) {
       request = r;

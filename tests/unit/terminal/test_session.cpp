@@ -50,7 +50,8 @@ public:
   ~Host() {
     vanish();
     eventually([&] { return shell.alive == 0; });
-    work_.reset();
+    boost::asio::post(loop_, [this] { work_.reset(); });
+    eventually([&] { return loop_.stopped(); });  // by itself: every connection has ended
     loop_.stop();
     thread_.join();
     if (player_.joinable()) player_.join();
