@@ -266,7 +266,7 @@ TEST_CASE("kill works in every state") {
     w.host.dispatch(t);
     REQUIRE(w.running(t.id));
     CHECK(w.control("pause", t.id)["ok"] == true);
-    CHECK(w.host.last_report(t.id)["state"] == "paused");
+    CHECK(w.host.wait([&] { return w.host.last_report(t.id)["state"] == "paused"; }));
     w.kill(t.id);
     REQUIRE(w.ends(t.id));
     CHECK(w.host.last_report(t.id)["state"] == "killed");
@@ -287,7 +287,7 @@ TEST_CASE("pause and resume, twice each") {
   CHECK(w.out(t) == frozen);
   CHECK(w.control("resume", t.id)["ok"] == true);
   CHECK(w.control("resume", t.id)["ok"] == true);
-  CHECK(w.host.last_report(t.id)["state"] == "running");
+  CHECK(w.host.wait([&] { return w.host.last_report(t.id)["state"] == "running"; }));
   CHECK(w.host.wait([&] { return w.out(t) != frozen; }));
   w.kill(t.id);
   CHECK(w.ends(t.id));
@@ -296,7 +296,7 @@ TEST_CASE("pause and resume, twice each") {
 
 TEST_CASE("a follower sees output within milliseconds and every byte of it") {
   World w;
-  auto t = w.task("read x < /shared/go; echo first; read x < /shared/go; head -c 5000000 /dev/urandom; echo last >&2");
+  auto t = w.task("read x < /shared/go; echo first; read x < /shared/go; yes 0123456789012345678 | head -c 5000000; echo last >&2");
   fs::create_directories(w.share() / "shared_data");
   REQUIRE(mkfifo((w.share() / "shared_data/go").c_str(), 0666) == 0);
   w.host.dispatch(t);
