@@ -73,6 +73,7 @@ struct ContainerSpec {
   std::optional<std::vector<std::string>> entrypoint;
   std::vector<std::string> command, env;
   std::string working_dir, hostname, network /* "" = default */, cpuset_cpus, cpuset_mems, log_driver;
+  std::map<std::string, std::string> log_options;  // of log_driver
   Naming::Labels labels;
   std::vector<Mount> mounts;
   std::vector<std::string> cap_add;

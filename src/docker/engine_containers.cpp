@@ -44,7 +44,7 @@ json host_config(const ContainerSpec& spec) {
   if (!spec.network.empty()) host["NetworkMode"] = spec.network;
   if (!spec.cpuset_cpus.empty()) host["CpusetCpus"] = spec.cpuset_cpus;
   if (!spec.cpuset_mems.empty()) host["CpusetMems"] = spec.cpuset_mems;
-  if (!spec.log_driver.empty()) host["LogConfig"] = {{"Type", spec.log_driver}};
+  if (!spec.log_driver.empty()) host["LogConfig"] = {{"Type", spec.log_driver}, {"Config", spec.log_options}};
   if (spec.cpus > 0) host["NanoCpus"] = static_cast<std::int64_t>(spec.cpus * 1e9);
   if (spec.memory_bytes > 0) host["Memory"] = spec.memory_bytes;
   if (spec.pids_limit > 0) host["PidsLimit"] = spec.pids_limit;

@@ -80,7 +80,10 @@ docker::ContainerSpec container_spec(const TaskSpec& task, const std::string& im
   spec.gpus = task.gpus;
   spec.privileged = task.privileged;
   spec.init = true;  // signals reach the program, orphans are reaped
-  spec.log_driver = "json-file";  // the engine keeps the output whatever its default driver is: adoption reads it again
+  // The engine keeps the output whatever its default driver is: adoption reads it again. Not json-file, which replaces bytes that are no
+  // UTF-8. The driver "local" keeps the newest 100 MB unless told otherwise; a terabyte in one file is all of it.
+  spec.log_driver = "local";
+  spec.log_options = {{"max-size", "1t"}, {"max-file", "1"}, {"compress", "false"}};
   return spec;
 }
 

@@ -296,7 +296,7 @@ TEST_CASE("pause and resume, twice each") {
 
 TEST_CASE("a follower sees output within milliseconds and every byte of it") {
   World w;
-  auto t = w.task("read x < /shared/go; echo first; read x < /shared/go; yes 0123456789012345678 | head -c 5000000; echo last >&2");
+  auto t = w.task("read x < /shared/go; echo first; read x < /shared/go; head -c 5000000 /dev/urandom; echo last >&2");
   fs::create_directories(w.share() / "shared_data");
   REQUIRE(mkfifo((w.share() / "shared_data/go").c_str(), 0666) == 0);
   w.host.dispatch(t);
