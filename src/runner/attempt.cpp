@@ -324,10 +324,9 @@ void Attempt::start(const docker::Container& container) {
       explain_failed_start(error);
       throw;
     }
-    started_at_ = to_rfc3339(wall_now());
-  } else {
-    started_at_ = container.state.started_at;
   }
+  // By the engine's clock, which also says when it ended: by ours a short task would end before it started.
+  started_at_ = fresh ? services_.engine.inspect_container(container.id).state.started_at : container.state.started_at;
   bool kill = false;
   {
     std::lock_guard lock(mutex_);
