@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -136,7 +137,7 @@ public:
 
   Published run() {
     stop_and_commit();
-    if (intent_.was_running) start();
+    if (intent_.was_running) begin_start();
     tagged_ = true;
     engine_.tag_image(image_id_, tag_);
     const docker::Image image = engine_.inspect_image(image_id_);
@@ -165,6 +166,7 @@ public:
   // After an error. False: something is left for recover().
   bool undo() {
     bool clean = true;
+    if (started_.valid()) started_.wait();
     if (tagged_) clean &= attempt("cannot restore the image tag", tag_, [&] { restore_tag(engine_, tag_, intent_.previous_image_id); });
     if (!image_id_.empty()) clean &= attempt("cannot remove the unfinished image", image_id_, [&] { remove_untagged(engine_, image_id_); });
     if (intent_.was_running) clean &= attempt("cannot start the container again", intent_.container, [&] { start_again(engine_, intent_.container); });
@@ -193,10 +195,9 @@ private:
     image_id_ = engine_.commit(intent_.container, restored_config(naming_, container_.labels), "packaged by riverbox", cancel_);
   }
 
-  // At once after the commit: nobody waits for the writing.
-  void start() {
-    report("starting");
-    engine_.start_container(intent_.container);
+  // At once after the commit and beside the writing: its users do not wait for the archive, nor the archive for it.
+  void begin_start() {
+    started_ = std::async(std::launch::async, [this] { engine_.start_container(intent_.container); });
   }
 
   Version save(const docker::Image& image) {
@@ -212,6 +213,7 @@ private:
     report("verifying", writer.size_bytes(), writer.size_bytes());
     archive_ = writer.finish();
     check_is_the_commit(image);
+    if (started_.valid()) started_.get();  // no version without its container running again
     cancel_.check("packaging an environment");
     report("publishing", writer.size_bytes(), writer.size_bytes());
     const std::filesystem::path final_path = share_.path_of(tarball);
@@ -260,6 +262,7 @@ private:
   std::string image_id_;
   bool tagged_ = false;
   Archive archive_;
+  std::future<void> started_;  // last: its end waits for the start, which uses what stands above
 };
 
 // Temporary files of this name; their writer is gone, so age does not matter.

@@ -14,7 +14,7 @@
 namespace riverbox::environment {
 
 struct PublishProgress {
-  std::string step;                       // "stopping", "committing", "writing", "verifying", "publishing", "starting"
+  std::string step;                       // "stopping", "committing", "writing", "verifying", "publishing"
   std::uint64_t bytes = 0, total_bytes = 0;  // of "writing"; the total is an estimate
 };
 

@@ -123,6 +123,14 @@ bool collect(const Child& child, UniqueFd out, UniqueFd err, ProcessResult& resu
   return true;
 }
 
+// Started with a closed stdin, stdout or stderr: the first file or socket opened would take its number, and what is printed would go there.
+void fill_standard_descriptors() {
+  int fd;
+  do fd = ::open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd > STDERR_FILENO) ::close(fd);
+}
+
 }  // namespace
 
 ProcessResult run_process(const std::vector<std::string>& argv, std::chrono::milliseconds timeout) {
@@ -161,6 +169,7 @@ std::string host_name() {
 }
 
 void init_runtime() {
+  fill_standard_descriptors();
   // A static glibc must never dlopen() an NSS module: libnss_systemd and others crash it. "files" and "dns" are
   // compiled in; naming them here also keeps nscd out.
   for (const char* database : {"passwd", "group", "shadow", "services", "protocols", "networks", "ethers", "rpc", "netgroup", "initgroups"})

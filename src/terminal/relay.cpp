@@ -96,6 +96,7 @@ private:
     return socket_->queued_bytes() > kMaxQueuedBytes || (wire_->has_window() && !client_paused_ && unconsumed_ >= kWindowBytes);
   }
   size_t pending_input() const { return input_.size() - input_at_; }
+  bool size_is_due() const { return wanted_size_ || resizing_; }
 
   asio::io_context& loop_;
   os::WorkerPool& workers_;
@@ -115,7 +116,7 @@ private:
   std::uint32_t input_taken_ = 0; // since the last acknowledgement
   bool input_ended_ = false, input_closed_ = false, client_paused_ = false;
 
-  bool call_running_ = false;
+  bool call_running_ = false, resizing_ = false;
   std::optional<std::pair<std::uint16_t, std::uint16_t>> wanted_size_;
   Farewell farewell_ = Farewell::none;
   asio::steady_timer first_message_timer_, probe_timer_, retry_timer_;
@@ -281,8 +282,9 @@ void Session::read_shell() {
   });
 }
 
+// What was typed after a change of the size reaches the shell after it.
 void Session::write_shell() {
-  if (phase_ != Phase::running || !socket_) return throttle_client();
+  if (phase_ != Phase::running || !socket_ || size_is_due()) return throttle_client();
   try {
     while (!waiting_to_write_ && pending_input() > 0 && !input_closed_) {
       auto taken = shell_->write_some(input_.data() + input_at_, std::min(pending_input(), kReadBytes));
@@ -392,7 +394,13 @@ void Session::call_resize() {
       log::debug("terminal", "resize failed", {{"error", error.what()}});
     }
   };
-  if (call(work, nullptr)) wanted_size_.reset();
+  auto done = [self = shared_from_this()] {
+    self->resizing_ = false;
+    self->write_shell();
+  };
+  if (!call(work, done)) return;
+  wanted_size_.reset();
+  resizing_ = true;
 }
 
 void hang_up(Shell& shell) {

@@ -1,9 +1,10 @@
 """The one executable in places where nothing else is."""
+import os
 import subprocess
 import unittest
 
 from cluster import bin_dir, shared
-from process import binary
+from process import binary, wait_until
 
 
 def is_static():
@@ -25,6 +26,20 @@ class Busybox(unittest.TestCase):
                                    "-v", f"{binary().resolve()}:/bin/hakuriver.docker:ro", "busybox:latest",
                                    "hakuriver.docker", "--host", c.host.url, "list-tars")
         self.assertTrue(out.startswith("{"), out)
+
+
+class ClosedDescriptors(unittest.TestCase):
+    def test_nothing_else_gets_the_number_of_a_closed_stdout(self):
+        host = shared().host
+        follower = subprocess.Popen(["sh", "-c", f"exec {bin_dir()}/riverbox runner --help <&- >&- 2>&-"], env=host.env)
+        self.assertEqual(follower.wait(10), 0)  # what cannot be shown is no error
+        follower = subprocess.Popen(["sh", "-c", f"exec {bin_dir()}/riverbox runner --host {host.url} <&- >&- 2>&-"], env={**host.env, "RIVERBOX_TOKEN": "wrong"})
+        try:
+            links = [f"/proc/{follower.pid}/fd/{fd}" for fd in range(3)]
+            wait_until(lambda: all(os.path.islink(link) and os.readlink(link) == "/dev/null" for link in links), 5, "/dev/null in their places")
+        finally:
+            follower.kill()
+            follower.wait()
 
 
 class Names(unittest.TestCase):

@@ -93,6 +93,22 @@ TEST_CASE("relay, classic: a session from the greeting to the end") {
   CHECK(bench.shell.alive == 0);
 }
 
+TEST_CASE("relay, classic: what is typed after a resize reaches the shell after it") {
+  Bench bench;
+  bench.shell.resize_ms = 100;
+  bench.start(Dialect::classic);
+  REQUIRE(bench.is_open());
+  bench.client_says(R"({"type":"resize","rows":51,"cols":132})", false);
+  bench.types("stty size\n");
+  char typed[64];
+  bench.settle(20ms);
+  CHECK(::recv(bench.shell.peer, typed, sizeof typed, MSG_DONTWAIT) < 0);
+  ssize_t size = -1;
+  CHECK(bench.until([&] { return (size = ::recv(bench.shell.peer, typed, sizeof typed, MSG_DONTWAIT)) > 0; }));
+  CHECK(std::string(typed, static_cast<size_t>(size)) == "stty size\n");
+  CHECK(bench.shell.current_size() == std::pair(51, 132));
+}
+
 TEST_CASE("relay, classic: every place where a read can cut a character (F41)") {
   std::string text = "\xc3\xa9\xe2\x82\xac\xf0\x9f\x9a\xa2!";
   for (size_t cut = 1; cut < text.size(); ++cut) {
