@@ -257,7 +257,7 @@ TEST_CASE("a read-only share is refused before anything is touched") {
 }
 
 TEST_CASE("cancelled at every step: as if nothing had been asked") {
-  for (const char* step : {"stopping", "committing", "starting", "writing", "verifying", "publishing"}) {
+  for (const char* step : {"stopping", "committing", "writing", "verifying", "publishing"}) {
     CAPTURE(step);
     World world;
     world.make_container();
