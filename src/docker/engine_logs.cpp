@@ -113,9 +113,9 @@ void Engine::follow_logs(const std::string& id_or_name, const CancelToken& cance
       auto container = inspect_container(id_or_name);
       persistence.reached();
       const bool tty = flag(field(*container.raw, "Config"), "Tty");
-      const bool was_over = is_over(container.state);
+      const bool follows = follow && !is_over(container.state);
       auto call = container_call("read the log of", container.id, "GET",
-                                 query({{"follow", follow ? "1" : "0"}, {"stdout", "1"}, {"stderr", "1"}}).insert(0, "/logs"));
+                                 query({{"follow", follows ? "1" : "0"}, {"stdout", "1"}, {"stderr", "1"}}).insert(0, "/logs"));
       call.request.action = "read the log of container '" + id_or_name + "'";
       call.request.silence = kNoLimit;
       call.request.cancel = &cancel;
@@ -126,12 +126,11 @@ void Engine::follow_logs(const std::string& id_or_name, const CancelToken& cance
         demux.feed(bytes, [&](bool is_stderr, std::string_view part) { log.take(is_stderr, part); });
       };
       impl_->api.send(std::move(call));
-      if (!follow || was_over) return;
-      // The log ends a moment before the state says so; a daemon that shuts down ends it although the container runs on.
-      for (int i = 0; i < 20; ++i) {
-        if (is_over(inspect_container(container.id).state)) return;
+      if (!follows) return;
+      // A daemon ends a log that is followed with the container, whether all of it was sent or not: it is read
+      // once more. One that shuts down ends it although the container runs on.
+      for (int i = 0; i < 20 && !is_over(inspect_container(container.id).state); ++i)
         sleep_cancellable(milliseconds(50), cancel, "following the log of a container");
-      }
     } catch (const DockerConnectionError&) {
       persistence.wait_or_rethrow();
     } catch (const ContainerNotFoundError&) {
