@@ -6,6 +6,7 @@
 
 #include "base/log.hpp"
 #include "base/strings.hpp"
+#include "environment/chain.hpp"
 #include "environment/pins.hpp"
 
 namespace riverbox::host {
@@ -157,19 +158,20 @@ EnvironmentContainer Environments::create(const std::string& image, const std::s
 
 EnvironmentContainer Environments::start(const std::string& text) {
   auto found = resolve(text);
-  engine_.start_container(found.container.id);
+  engine_.start_container(found.container.name);
   return found;
 }
 
 EnvironmentContainer Environments::stop(const std::string& text) {
   auto found = resolve(text);
-  engine_.stop_container(found.container.id, kStopGrace);
+  engine_.stop_container(found.container.name, kStopGrace);
   return found;
 }
 
 EnvironmentContainer Environments::remove(const std::string& text) {
+  Turn turn(*this, resolve(text).name);  // not under a create-tar, which changes the container
   auto found = resolve(text);
-  Turn turn(*this, found.name);  // not under a create-tar
+  environment::ContainerChain(engine_, naming_, found.name.str()).settle();  // what one has left goes too
   engine_.remove_container(found.container.id, true);
   if (found.container.labels.contains(naming_.label("chained"))) remove_image_of(found);
   log::info("host", "environment container deleted", {{"environment", found.name.str()}});

@@ -896,7 +896,7 @@ TEST_CASE("somebody prunes all the time: every load ends with the right image or
     }
   });
   int loaded = 0, failed = 0;
-  for (int i = 0; i < 200 && loaded + failed < 8; ++i) {
+  for (int i = 0; i < 200 && loaded + failed < 5; ++i) {
     try {
       loaded += two.world.sync().loaded;
       std::this_thread::sleep_for(std::chrono::milliseconds(50));

@@ -200,7 +200,7 @@ class Versions(unittest.TestCase):
         host.docker("create-container", "busybox:latest", "real", check=True)
         host.shell("real", "echo one > /root/kept; echo gone > /root/goes; mkdir /root/folder; echo x > /root/folder/in\n", check=True)
         host.docker("create-tar", "real", check=True)
-        host.shell("real", "echo two > /root/kept; rm -r /root/goes /root/folder; echo new > '/root/with blank'\n", check=True)
+        host.shell("real", "echo another > /root/kept; rm -r /root/goes /root/folder; echo new > '/root/with blank'\n", check=True)
         host.docker("create-tar", "real", check=True)
         diff = host.docker("diff", "real", check=True).json()
         changes = {f["path"]: f["change"] for f in diff["files"]["list"]}
