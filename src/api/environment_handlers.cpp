@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "api/handlers.hpp"
+#include "api/progress.hpp"
 #include "api/services.hpp"
 #include "api/shapes.hpp"
 #include "base/error.hpp"
@@ -10,40 +11,6 @@
 
 namespace riverbox::api {
 namespace {
-
-// Work that takes long: one JSON answer, or, for a client that accepts it, lines of progress first. A client that goes does not stop the work.
-void with_progress(CallPtr call, const std::function<std::pair<int, Json>(const host::StepCallback&)>& work) {
-  auto accepted = call->request.header("accept");
-  if (!accepted || accepted->find("application/x-ndjson") == std::string::npos) {
-    auto [status, result] = work([](const host::StepProgress&) {});
-    return call->reply(result, status);
-  }
-  call->responder->stream({.status = 200, .content_type = "application/x-ndjson"}, [&](net::BodyWriter& writer) {
-    auto say = [&](const Json& line) {
-      if (writer.client_gone()) return;
-      try {
-        writer.write(line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
-      } catch (const Cancelled&) {
-      }
-    };
-    using Clock = std::chrono::steady_clock;
-    Clock::time_point last{};
-    std::string step;
-    auto progress = [&](const host::StepProgress& p) {
-      auto now = Clock::now();
-      if (p.step == step && now - last < std::chrono::milliseconds(200)) return;
-      last = now;
-      step = p.step;
-      say({{"progress", {{"step", p.step}, {"bytes", p.bytes}, {"total_bytes", p.total_bytes}}}});
-    };
-    try {
-      auto [status, result] = work(progress);
-      say({{"status", status}, {"result", result}});
-    } catch (const std::exception& e) {
-      say({{"status", status_of(e)}, {"error", {{"detail", e.what()}}}});
-    }
-  });
-}
 
 std::string text_field(const nlohmann::json& body, const char* name) {
   auto it = body.find(name);
@@ -70,7 +37,7 @@ void list_containers(CallPtr call) {
 void create_container(CallPtr call) {
   auto body = call->body();
   auto image = text_field(body, "image_name"), name = text_field(body, "container_name");
-  with_progress(call, [&](const host::StepCallback& progress) -> std::pair<int, Json> {
+  with_progress(call, [&](const host::StepCallback& progress, const CancelToken&) -> std::pair<int, Json> {
     auto created = call->services.environments.create(image, name, progress);
     if (call->dialect == Dialect::classic) return {201, {{"message", "Container '" + created.name.str() + "' created."}}};
     return {200, {{"message", "Environment '" + created.name.str() + "' created successfully."}, {"container_id", created.container.id},
@@ -94,16 +61,16 @@ void delete_container(CallPtr call) {
 }
 
 void create_tar(CallPtr call) {
-  with_progress(call, [&](const host::StepCallback& progress) -> std::pair<int, Json> {
+  with_progress(call, [&](const host::StepCallback& progress, const CancelToken&) -> std::pair<int, Json> {
     auto& environments = call->services.environments;
-    auto published = environments.create_tar(call->parameter("name"), progress);
+    auto published = environments.create_tar(call->parameter("name"), call->request.query.contains("squash"), progress);
     auto path = environments.share().path_of(published.version.tarball).string();
     auto name = environment::Share::parse_file_name(published.version.tarball)->first.str();
     if (call->dialect == Dialect::classic)
       return {200, {{"message", "Container tarball created/refreshed successfully."}, {"tarball_path", path}}};
     return {200, {{"message", "Tarball created from environment '" + name + "'."}, {"tarball_path", path}, {"env_name", name},
                   {"timestamp", published.version.timestamp}, {"image_id", published.archive.config_digest},
-                  {"size_bytes", published.version.size_bytes}, {"pruned", published.pruned}}};
+                  {"size_bytes", published.version.size_bytes}, {"pruned", published.pruned}, {"packaging", packaging_shape(published.packaging)}}};
   });
 }
 

@@ -15,6 +15,8 @@ void on_lane(CallPtr call, Lane lane, std::function<void()> work);
 // environment_handlers.cpp
 void list_containers(CallPtr), create_container(CallPtr), start_container(CallPtr), stop_container(CallPtr), delete_container(CallPtr);
 void create_tar(CallPtr), list_archives(CallPtr), download_archive(CallPtr);
+// version_handlers.cpp
+void list_versions(CallPtr), diff_versions(CallPtr), pin_version(CallPtr), unpin_version(CallPtr), delete_tar(CallPtr), verify_versions(CallPtr);
 // task_handlers.cpp
 void submit(CallPtr), task_status(CallPtr), list_tasks(CallPtr), kill_task(CallPtr), control_task(CallPtr), task_stdout(CallPtr), task_stderr(CallPtr);
 // node_handlers.cpp

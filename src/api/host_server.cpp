@@ -60,7 +60,8 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
       task_repository(database),
       publications(database),
       environments(engine, naming, environment::Share(config.container_dir()), publications,
-                   {.keep_versions = config.docker.keep_versions, .keep_image = shares_daemon_with_runner}),
+                   {.keep_versions = config.docker.keep_versions, .max_layers = config.docker.max_layers, .keep_image = shares_daemon_with_runner}),
+      versions(environments.share(), task_repository),
       nodes(node_repository, config.timing.heartbeat_interval, config.timing.heartbeat_timeout_factor),
       tasks(task_repository, nodes, [prefix = config.docker.prefix](TaskId id, bool is_stderr) { return log_file(prefix, id, is_stderr); }),
       access(config, token) {}

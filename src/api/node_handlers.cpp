@@ -46,6 +46,17 @@ void complete(CallPtr call) {
       for (const auto& [name, versions] : call->services.environments.share().list(false)) names.push_back(name.str());
       call->reply(names);
     });
+  } else if (kind == "versions") {
+    return on_lane(call, Lane::share, [call] {
+      auto name = call->request.query.find("name");
+      Json versions = Json::array();
+      if (name != call->request.query.end() && environment::EnvironmentName::is_valid(name->second))
+        for (const auto& v : call->services.environments.share().versions(environment::EnvironmentName::parse(name->second)))
+          versions.push_back(std::to_string(v.timestamp));
+      if (!versions.empty()) versions.push_back("newest");
+      if (versions.size() > 2) versions.push_back("previous");
+      call->reply(versions);
+    });
   } else if (kind == "tasks") {
     return on_lane(call, Lane::state, [call] {
       Json ids = Json::array();

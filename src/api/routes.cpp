@@ -14,6 +14,14 @@ const std::vector<Route>& routes() {
       {"POST", "/docker/create_tar/{name}", Lane::slow, Access::token, create_tar},
       {"GET", "/docker/list", Lane::share, Access::token, list_archives},
       {"GET", "/docker/container/{name}", Lane::slow, Access::token, download_archive},
+      // versions of environments
+      {"GET", "/docker/versions/{name}", Lane::share, Access::token, list_versions},
+      {"GET", "/docker/versions/{name}/diff", Lane::slow, Access::token, diff_versions},
+      {"POST", "/docker/versions/{name}/{version}/pin", Lane::share, Access::token, pin_version},
+      {"POST", "/docker/versions/{name}/{version}/unpin", Lane::share, Access::token, unpin_version},
+      {"POST", "/docker/delete_tar/{name}", Lane::share, Access::token, delete_tar},
+      {"POST", "/docker/verify", Lane::slow, Access::token, verify_versions},
+      {"POST", "/docker/verify/{name}", Lane::slow, Access::token, verify_versions},
       // nodes
       {"GET", "/nodes", Lane::state, Access::token, list_nodes},
       {"GET", "/health", Lane::state, Access::token, health},

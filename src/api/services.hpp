@@ -10,6 +10,7 @@
 #include "host/environments.hpp"
 #include "host/nodes.hpp"
 #include "host/tasks.hpp"
+#include "host/versions.hpp"
 #include "net/security.hpp"
 #include "os/worker_pool.hpp"
 #include "store/host_store.hpp"
@@ -29,6 +30,7 @@ struct Services {
   store::TaskRepository task_repository;
   store::PublicationRepository publications;
   host::Environments environments;
+  host::Versions versions;
   host::Nodes nodes;
   host::Tasks tasks;
   net::AccessPolicy access;

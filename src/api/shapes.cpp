@@ -56,6 +56,11 @@ Json archives_shape(const environment::Share::Listing& listing) {
   return out;
 }
 
+Json packaging_shape(const environment::Packaging& p) {
+  return {{"way", p.way}, {"why", p.why.empty() ? Json(nullptr) : Json(p.why)}, {"layers", p.layers}, {"layers_taken_over", p.layers_taken_over},
+          {"bytes_taken_over", p.bytes_taken_over}};
+}
+
 Json task_shape(const store::TaskRecord& t, const std::filesystem::path& shared_dir) {
   const auto& s = t.spec;
   Json mounts = Json::array();

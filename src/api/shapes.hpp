@@ -18,6 +18,7 @@ using Json = nlohmann::ordered_json;
 
 Json container_shape(const host::ListedContainer& container, Dialect dialect);
 Json archives_shape(const environment::Share::Listing& listing);
+Json packaging_shape(const environment::Packaging& packaging);
 Json task_shape(const store::TaskRecord& task, const std::filesystem::path& shared_dir);
 Json node_shape(const host::NodeView& node, const host::Usage& usage);
 Json health_sample_shape(const host::NodeView& node);

@@ -15,7 +15,7 @@ struct Option {
   std::string names;     // "--json" or "-f,--follow"; the long name is the key in Arguments
   std::string value;     // "PATH"; empty: a flag
   std::string help;
-  std::string complete;  // what its values are: "files", "containers", "environments", "nodes", "tasks", or a "a|b|c" list
+  std::string complete;  // what its values are: "files", "containers", "environments", "versions", "nodes", "tasks", or a "a|b|c" list
   bool hidden = false;   // accepted for the sake of old scripts, not shown
   const std::string long_name() const { return names.substr(names.find("--")); }
 };

@@ -27,13 +27,14 @@ const Option* option_called(const Resolution& so_far, const std::string& name) {
 // "files" gives nothing: the shell does that better.
 std::vector<std::string> values_of(const std::string& complete, const Resolution& so_far, const LiveNames& live) {
   if (complete.empty() || complete == "files") return {};
-  if (complete == "containers" || complete == "environments" || complete == "nodes" || complete == "tasks") return live(complete, so_far);
+  for (const char* kind : {"containers", "environments", "nodes", "tasks", "versions"})
+    if (complete == kind) return live(complete, so_far);
   return split(complete, '|');
 }
 
-// How many arguments of the command have been given.
-size_t positionals(const Resolution& so_far) {
-  size_t count = 0;
+// The arguments of the command that have been given.
+std::vector<std::string> positionals(const Resolution& so_far) {
+  std::vector<std::string> given;
   bool only_positionals = false;
   for (size_t i = 0; i < so_far.words.size(); ++i) {
     const std::string& word = so_far.words[i];
@@ -43,10 +44,10 @@ size_t positionals(const Resolution& so_far) {
       const Option* option = option_called(so_far, word);
       if (option && !option->value.empty()) ++i;
     } else {
-      ++count;
+      given.push_back(word);
     }
   }
-  return count;
+  return given;
 }
 
 std::vector<std::string> option_names(const Resolution& so_far) {
@@ -78,7 +79,7 @@ std::vector<std::string> next_words(const Resolution& so_far, const std::vector<
     for (const Command& sub : command.subcommands) names.push_back(sub.name);
     return names;
   }
-  const size_t position = positionals(so_far);
+  const size_t position = positionals(so_far).size();
   return position < command.arguments.size() ? values_of(command.arguments[position].complete, so_far, live) : std::vector<std::string>{};
 }
 
@@ -100,7 +101,9 @@ std::vector<std::string> ask_host(const std::string& kind, const Resolution& so_
   net::HttpClient client(config.url(), net::client_token(config));
   net::HttpClient::Options options;
   options.connect_timeout = options.total_timeout = kLiveTimeout;
-  const net::Response response = client.request("GET", "/api/complete/" + kind, {}, options);
+  std::string path = "/api/complete/" + kind;
+  if (const auto given = positionals(so_far); kind == "versions" && !given.empty()) path += "?name=" + percent_encoded(given[0]);
+  const net::Response response = client.request("GET", path, {}, options);
   std::vector<std::string> names;
   const Json json = Json::parse(response.body, nullptr, false);
   if (response.status == 200 && json.is_array())

@@ -9,7 +9,7 @@
 
 namespace riverbox::applets {
 
-// The live names of a kind ("containers", "environments", "nodes", "tasks"), given the words so far (for --host and --config).
+// The live names of a kind ("containers", "environments", "nodes", "tasks"; "versions" of the environment that is the first argument), given the words so far (for --host and --config).
 using LiveNames = std::function<std::vector<std::string>(const std::string& kind, const Resolution& so_far)>;
 
 // `words`: the applet, the words so far, and the word that is being typed (maybe empty). Candidates that begin with that word, in order.

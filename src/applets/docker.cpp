@@ -3,6 +3,7 @@
 
 #include "applets/api_client.hpp"
 #include "applets/commands.hpp"
+#include "applets/docker_commands.hpp"
 #include "applets/exit_codes.hpp"
 #include "applets/progress.hpp"
 #include "base/error.hpp"
@@ -11,33 +12,31 @@
 
 namespace riverbox::applets {
 
-namespace {
-
-// Stop and delete wait for the container's processes to end.
-constexpr auto kContainerTimeout = std::chrono::seconds(150);
-
-struct Call {
-  const Invocation& invocation;
-  const Arguments& arguments;
-  ApiClient& api;
-  bool json;  // stdout carries JSON; else this is a person at a terminal
-};
-
-void print_json(const Json& value, const std::vector<std::string>& first_keys) {
-  write_out(json_text(with_key_order(value, first_keys)));
-}
-
-// For the commands whose answer is {"message": ...}.
-int print_message(const Call& call, const Json& answer) {
+int print_message(const DockerCall& call, const Json& answer) {
   if (call.json)
-    print_json(answer, {"message"});
+    write_out(json_text(with_key_order(answer, {"message"})));
   else
     write_out(printable(text_of(answer, "message", "Done."), 2000) + "\n");
   return 0;
 }
 
+Json post_with_progress(const DockerCall& call, const std::string& path, const Json& body, const std::string& when_interrupted) {
+  ProgressLine line;
+  InterruptToken interrupt;
+  try {
+    return call.api.post_long(path, body, [&line](const Progress& p) { line.update(p.step, p.bytes, p.total_bytes); }, interrupt.token());
+  } catch (const Cancelled&) {
+    throw Cancelled("interrupted.", when_interrupted);
+  }
+}
+
+namespace {
+
+// Stop and delete wait for the container's processes to end.
+constexpr auto kContainerTimeout = std::chrono::seconds(150);
+
 // What to type next, for people.
-void hint(const Call& call, const std::string& text) {
+void hint(const DockerCall& call, const std::string& text) {
   if (!call.json && stderr_is_terminal()) write_err(text + "\n");
 }
 
@@ -47,7 +46,7 @@ Colour colour_of_status(const std::string& status) {
   return Colour::yellow;
 }
 
-int list_containers(const Call& call) {
+int list_containers(const DockerCall& call) {
   Json containers = call.api.get("/docker/host/containers");
   for (Json& container : containers) container = with_key_order(container, {"id", "name", "image", "status", "managed"});
   if (call.json) {
@@ -76,7 +75,7 @@ int list_containers(const Call& call) {
   return 0;
 }
 
-int list_tars(const Call& call) {
+int list_tars(const DockerCall& call) {
   const Json tars = call.api.get("/docker/list");
   Json ordered = Json::object();
   for (const auto& [name, entry] : tars.items()) {
@@ -108,20 +107,9 @@ int list_tars(const Call& call) {
   return 0;
 }
 
-// A long POST with its progress line; `goes_on` says what Ctrl-C leaves behind.
-Json with_progress(const Call& call, const std::string& path, const Json& body, const std::string& goes_on) {
-  ProgressLine line;
-  InterruptToken interrupt;
-  try {
-    return call.api.post_long(path, body, [&line](const Progress& p) { line.update(p.step, p.bytes, p.total_bytes); }, interrupt.token());
-  } catch (const Cancelled&) {
-    throw Cancelled("interrupted.", goes_on);
-  }
-}
-
-int create_container(const Call& call) {
+int create_container(const DockerCall& call) {
   const std::string image = call.arguments.value("IMAGE"), name = call.arguments.value("NAME");
-  const Json answer = with_progress(call, "/docker/host/create", {{"image_name", image}, {"container_name", name}},
+  const Json answer = post_with_progress(call, "/docker/host/create", {{"image_name", image}, {"container_name", name}},
                                     "The host goes on making '" + printable(name) +
                                         "'; it will be in: " + call.invocation.typed("docker") + " list-containers");
   print_message(call, answer);
@@ -129,13 +117,14 @@ int create_container(const Call& call) {
   return 0;
 }
 
-int create_tar(const Call& call) {
+int create_tar(const DockerCall& call) {
   const std::string name = call.arguments.value("NAME");
-  const Json answer = with_progress(call, "/docker/create_tar/" + path_segment(name), nullptr,
+  const std::string path = "/docker/create_tar/" + path_segment(name) + (call.arguments.has("--squash") ? "?squash=1" : "");
+  const Json answer = post_with_progress(call, path, nullptr,
                                     "The host goes on packaging '" + printable(name) +
                                         "'; the tarball will be in: " + call.invocation.typed("docker") + " list-tars");
   if (call.json) {
-    print_json(answer, {"message", "tarball_path"});
+    write_out(json_text(with_key_order(answer, {"message", "tarball_path"})));
     return 0;
   }
   const bool has_size = answer.contains("size_bytes") && answer["size_bytes"].is_number_unsigned();
@@ -146,21 +135,17 @@ int create_tar(const Call& call) {
 }
 
 // delete, stop, start
-int change_container(const Call& call, const char* verb) {
+int change_container(const DockerCall& call, const char* verb) {
   const std::string path = std::string("/docker/host/") + verb + "/" + path_segment(call.arguments.value("NAME"));
   return print_message(call, call.api.post(path, nullptr, kContainerTimeout));
 }
 
-struct Subcommand {
-  const char* name;
-  int (*run)(const Call&);
-};
-constexpr Subcommand kSubcommands[] = {
+constexpr DockerSubcommand kSubcommands[] = {
     {"list-containers", list_containers},
     {"create-container", create_container},
-    {"delete-container", [](const Call& call) { return change_container(call, "delete"); }},
-    {"stop-container", [](const Call& call) { return change_container(call, "stop"); }},
-    {"start-container", [](const Call& call) { return change_container(call, "start"); }},
+    {"delete-container", [](const DockerCall& call) { return change_container(call, "delete"); }},
+    {"stop-container", [](const DockerCall& call) { return change_container(call, "stop"); }},
+    {"start-container", [](const DockerCall& call) { return change_container(call, "start"); }},
     {"list-tars", list_tars},
     {"create-tar", create_tar},
 };
@@ -169,7 +154,7 @@ constexpr Subcommand kSubcommands[] = {
 
 const Command& docker_command() {
   static const Argument name{.name = "NAME", .help = "the name of the environment", .complete = "containers"};
-  static const Command command{
+  static const Command command = with_version_commands({
       .name = "docker",
       .examples = "# make an environment, change it, package it for every node\n"
                   "{docker} create-container python:3.11-slim my-env\n"
@@ -177,7 +162,8 @@ const Command& docker_command() {
                   "{docker} create-tar my-env\n"
                   "# what there is\n"
                   "{docker} list-containers\n"
-                  "{docker} list-tars",
+                  "{docker} list-tars\n"
+                  "{docker} diff my-env",
       .details = "Manages the containers on the host in which environments are made, and the tarballs on the\n"
                  "share from which every runner brings itself up to date.",
       .options = client_options(),
@@ -212,20 +198,22 @@ const Command& docker_command() {
               {.name = "create-tar",
                .summary = "Package an environment container as a tarball on the share",
                .examples = "{docker} create-tar my-env",
-               .details = "Stops the container, commits it, writes <NAME>-<unix seconds>.tar to the share, removes older versions\n"
-                          "and starts the container again if it was running. Runners take the new version with their next task.",
-               .arguments = {name}},
+               .details = "Stops the container, commits it, starts it again if it was running, writes <NAME>-<unix seconds>.tar to the\n"
+                          "share and removes older versions. Runners take what has changed with their next task.",
+               .arguments = {name},
+               .options = {{.names = "--squash", .value = "", .help = "make all layers one; done by itself when there are many", .complete = ""}}},
           },
-  };
+  });
   return command;
 }
 
 int run_docker(const Invocation& invocation) {
   const Arguments arguments = parse(docker_command(), invocation);
   ApiClient api(client_config(arguments));
-  const Call call{invocation, arguments, api, arguments.has("--json") || !stdout_is_terminal()};
-  for (const Subcommand& subcommand : kSubcommands)
-    if (arguments.command->name == subcommand.name) return subcommand.run(call);
+  const DockerCall call{invocation, arguments, api, arguments.has("--json") || !stdout_is_terminal()};
+  for (const auto table : {std::span<const DockerSubcommand>(kSubcommands), version_subcommands()})
+    for (const DockerSubcommand& subcommand : table)
+      if (arguments.command->name == subcommand.name) return subcommand.run(call);
   throw InternalError("no function for " + arguments.command->name);
 }
 

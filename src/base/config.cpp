@@ -77,6 +77,8 @@ std::vector<Row> rows_of(Config& c) {
       {"docker", "tasks_privileged", &c.docker.tasks_privileged},
       {"docker", "additional_mounts", &c.docker.additional_mounts},
       {"docker", "keep_versions", &c.docker.keep_versions},
+      {"docker", "max_layers", &c.docker.max_layers},
+      {"docker", "remove_superseded_images", &c.docker.remove_superseded_images},
       {"docker", "image_sync_timeout", &c.docker.image_sync_timeout},
       {"security", "auth", &c.security.auth, {"token", "none"}},
       {"security", "token", &c.security.token, {}, true},

@@ -49,6 +49,8 @@ struct Config {
     bool tasks_privileged = false;
     std::vector<std::string> additional_mounts;
     int keep_versions = 1;
+    int max_layers = 40;
+    bool remove_superseded_images = true;
     std::chrono::seconds image_sync_timeout{600};  // also $DOCKER_IMAGE_SYNC_TIMEOUT
   } docker;
   struct Security {

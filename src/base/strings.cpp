@@ -289,6 +289,30 @@ std::string base64(std::string_view bytes) {
   return out;
 }
 
+std::optional<std::string> base64_decoded(std::string_view text) {
+  static constexpr auto kValues = [] {
+    std::array<signed char, 256> values{};
+    values.fill(-1);
+    constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < kAlphabet.size(); ++i) values[static_cast<unsigned char>(kAlphabet[i])] = static_cast<signed char>(i);
+    return values;
+  }();
+  while (text.ends_with('=')) text.remove_suffix(1);
+  std::string out;
+  out.reserve(text.size() * 3 / 4);
+  unsigned bits = 0, value = 0;
+  for (const char c : text) {
+    const int digit = kValues[static_cast<unsigned char>(c)];
+    if (digit < 0) return std::nullopt;
+    value = value << 6 | static_cast<unsigned>(digit);
+    bits += 6;
+    if (bits < 8) continue;
+    bits -= 8;
+    out.push_back(static_cast<char>(value >> bits & 0xff));
+  }
+  return out;
+}
+
 std::string random_hex(size_t bytes) {
   std::string buffer(bytes, '\0');
   for (size_t done = 0; done < bytes;) {

@@ -42,6 +42,7 @@ std::optional<std::string> percent_decoded(std::string_view text);  // nullopt: 
 
 std::string hex(std::string_view bytes);
 std::string base64(std::string_view bytes);
+std::optional<std::string> base64_decoded(std::string_view text);  // padding may be missing; nullopt: another character
 
 // `words` random bits from the kernel as lower-case hex. Throws IoError.
 std::string random_hex(size_t bytes);

@@ -55,14 +55,15 @@ void Engine::ping() {
   }
 }
 
-bool Engine::containerd_store() {
+StoreInfo Engine::store() {
   auto info = impl_->api.ask(daemon_call("ask the Docker daemon for its image store", "/info"));
+  StoreInfo store{text(info, "Driver"), text(info, "DockerRootDir")};
   auto& status = field(info, "DriverStatus");
-  if (!status.is_array()) return false;
+  if (!status.is_array()) return store;
   for (auto& row : status)
     if (auto pair = texts(row); pair.size() == 2 && pair[0] == "driver-type" && pair[1].starts_with("io.containerd.snapshotter"))
-      return true;
-  return false;
+      store.containerd = true;
+  return store;
 }
 
 bool Engine::has_gpu_runtime() {

@@ -96,6 +96,16 @@ struct LoadResult {
   std::string error;                // errorDetail.message or an "Error unpacking image" line
 };
 
+// A part of what is loaded: bytes from memory, or a range of an open file (`bytes` is empty then).
+struct Segment {
+  std::string bytes;
+  int fd = -1;
+  std::uint64_t offset = 0, size_bytes = 0;
+};
+// Told at the beginning of every segment and after every few MB how much was sent. May throw, which ends the load: a range that ended
+// too early is told once more before the load fails by itself, so the one who knows the file can say what happened to it.
+using LoadCallback = std::function<void(std::uint64_t sent_bytes)>;
+
 struct Wait {
   int exit_code = 0;
   std::string error;
@@ -114,6 +124,13 @@ struct ExecSpec {
   std::uint16_t rows = 0, columns = 0;  // given as ConsoleSize where API >= 1.42; 0 = none
 };
 
+// Where the daemon keeps images.
+struct StoreInfo {
+  std::string driver;       // "overlay2", "overlayfs", ...
+  std::string data_root;    // on the daemon's machine
+  bool containerd = false;  // DriverStatus has driver-type io.containerd.snapshotter.v1
+};
+
 class Engine {
 public:
   explicit Engine(Endpoint endpoint);
@@ -123,18 +140,24 @@ public:
   const Endpoint& endpoint() const;
   Version version();               // negotiated once, again after the daemon was away
   void ping();                     // DockerConnectionError when it does not answer within 5 s
-  bool containerd_store();         // GET /info: DriverStatus has driver-type io.containerd.snapshotter.v1
+  StoreInfo store();               // GET /info
+  bool containerd_store() { return store().containerd; }
   bool has_gpu_runtime();
 
   std::vector<ContainerSummary> list_containers(const std::optional<std::string>& label_filter = std::nullopt);
   Container inspect_container(const std::string& id_or_name);
   std::string create_container(const std::string& name, const ContainerSpec& spec);  // returns the ID; never pulls
+  // A container like `from`, which does not run, made from another image: the same configuration, limits, labels, mounts and networks, and the
+  // volumes that `from` has without a name of their own. Returns the ID.
+  std::string clone_container(const Container& from, const std::string& name, const std::string& image_id, const Naming::Labels& more_labels);
+  void rename_container(const std::string& id_or_name, const std::string& new_name);
   void start_container(const std::string& id_or_name);                               // already running: fine
   void stop_container(const std::string& id_or_name, std::chrono::seconds grace);    // already stopped: fine
   void kill_container(const std::string& id_or_name, const std::string& signal = "KILL");
   void pause_container(const std::string& id_or_name);
   void unpause_container(const std::string& id_or_name);
-  void remove_container(const std::string& id_or_name, bool force);                  // absent: ContainerNotFoundError
+  // Absent: ContainerNotFoundError. Volumes without a name go with it, unless a clone uses them.
+  void remove_container(const std::string& id_or_name, bool force, bool keep_volumes = false);
   // Blocks until the container is not running. Polls the token at least every second.
   Wait wait_container(const std::string& id_or_name, const CancelToken& cancel);
   // Follows stdout and stderr from the first byte to the end of the container. `sink(is_stderr, bytes)`.
@@ -144,6 +167,9 @@ public:
   std::optional<Image> find_image(const std::string& reference);  // nullopt: not here
   Image inspect_image(const std::string& reference);              // throws ImageNotFoundError
   std::vector<Image> list_images_tagged(const std::string& reference_filter);
+  // What the image's own config file says about it, without its layers and its history: architecture, os, config.
+  nlohmann::json image_config(const std::string& id);
+  std::vector<std::string> list_image_ids();  // all, untagged and intermediate ones too
   void pull_image(const std::string& reference, const PullCallback& progress, const CancelToken& cancel);
   // POST /commit without pause (the container is stopped). `changes` are Dockerfile lines. Returns the image ID.
   std::string commit(const std::string& container, const std::vector<std::string>& changes, const std::string& comment,
@@ -152,9 +178,13 @@ public:
   void untag_image(const std::string& reference);  // DELETE /images/{ref}?noprune=0: removes layers nobody uses
   // GET /images/{ref}/get; `sink` gets the bytes as they come and may throw.
   void save_image(const std::string& reference, const std::function<void(std::string_view)>& sink, const CancelToken& cancel);
+  // GET /containers/{id}/export: the file system of a container as one tar.
+  void export_container(const std::string& id_or_name, const std::function<void(std::string_view)>& sink, const CancelToken& cancel);
   // POST /images/load. `source` fills the buffer and returns the number of bytes, 0 at the end; `size` is the Content-Length.
   LoadResult load_image(std::uint64_t size_bytes, const std::function<size_t(char* buffer, size_t size)>& source,
                         const CancelToken& cancel);
+  // The same in segments. To a daemon on a unix socket ranges of files go by sendfile(2), and nothing outside of them is read.
+  LoadResult load_image(const std::vector<Segment>& segments, const LoadCallback& progress, const CancelToken& cancel);
 
   Exec start_exec(const std::string& container, const ExecSpec& spec);
   void resize_exec(const std::string& exec_id, std::uint16_t rows, std::uint16_t columns);

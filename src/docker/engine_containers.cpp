@@ -176,9 +176,9 @@ void Engine::unpause_container(const std::string& id_or_name) {
   impl_->api.send(container_call("unpause", id_or_name, "POST", "/unpause"));
 }
 
-void Engine::remove_container(const std::string& id_or_name, bool force) {
+void Engine::remove_container(const std::string& id_or_name, bool force, bool keep_volumes) {
   // v=1: the anonymous volumes go with their container, nobody could find them again
-  auto call = container_call("remove", id_or_name, "DELETE", query({{"force", force ? "1" : "0"}, {"v", "1"}}));
+  auto call = container_call("remove", id_or_name, "DELETE", query({{"force", force ? "1" : "0"}, {"v", keep_volumes ? "0" : "1"}}));
   call.request.silence = seconds(300);  // deletes the files of the container
   try {
     impl_->api.send(call);

@@ -3,6 +3,7 @@
 #include "docker/json_fields.hpp"
 #include "docker/progress.hpp"
 #include "docker/reference.hpp"
+#include "docker/upload.hpp"
 
 namespace riverbox::docker {
 
@@ -58,6 +59,13 @@ Image Engine::inspect_image(const std::string& reference) {
   return image;
 }
 
+json Engine::image_config(const std::string& id) {
+  auto answer = impl_->api.ask(image_call("inspect", id, "GET", "/json"));
+  json config = {{"architecture", text(answer, "Architecture")}, {"os", text(answer, "Os")}, {"config", field(answer, "Config")}};
+  if (auto variant = text(answer, "Variant"); !variant.empty()) config["variant"] = variant;
+  return config;
+}
+
 std::optional<Image> Engine::find_image(const std::string& reference) {
   try {
     return inspect_image(reference);
@@ -77,6 +85,19 @@ std::vector<Image> Engine::list_images_tagged(const std::string& reference_filte
   for (auto& item : answer)  // the list has neither layers nor the exact time
     if (auto image = find_image(text(item, "Id"))) result.push_back(std::move(*image));
   return result;
+}
+
+std::vector<std::string> Engine::list_image_ids() {
+  Call call;
+  call.topic = Topic::image;
+  call.request.action = "list images";
+  call.request.path = "/images/json?all=1";
+  auto answer = impl_->api.ask(std::move(call));
+  std::vector<std::string> ids;
+  if (!answer.is_array()) return ids;
+  for (auto& item : answer)
+    if (auto id = text(item, "Id"); !id.empty()) ids.push_back(std::move(id));
+  return ids;
 }
 
 void Engine::pull_image(const std::string& reference, const PullCallback& progress, const CancelToken& cancel) {
@@ -136,22 +157,35 @@ void Engine::save_image(const std::string& reference, const std::function<void(s
   impl_->api.send(std::move(call));
 }
 
-LoadResult Engine::load_image(std::uint64_t size_bytes, const std::function<size_t(char* buffer, size_t size)>& source,
-                              const CancelToken& cancel) {
+void Engine::export_container(const std::string& id_or_name, const std::function<void(std::string_view)>& sink, const CancelToken& cancel) {
+  auto call = container_call("export", id_or_name, "GET", "/export");
+  call.request.silence = kNoLimit;
+  call.request.cancel = &cancel;
+  call.request.sink = sink;
+  impl_->api.send(std::move(call));
+}
+
+namespace {
+
+Call load_call(const CancelToken& cancel) {
   Call call;
   call.topic = Topic::load;
   call.request.action = "load an image archive";
   call.request.method = "POST";
   call.request.path = "/images/load?quiet=1";
-  call.request.source = source;
-  call.request.source_bytes = size_bytes;
   call.request.silence = kNoLimit;  // unpacks for minutes without a word
   call.request.cancel = &cancel;
+  return call;
+}
+
+// Runs `exchange` with a call whose answer is understood while it comes.
+template <class Exchange>
+LoadResult tracked_load(Call call, Exchange exchange) {
   LoadTracker tracker;
   JsonLines lines(call.request.action, [&](const json& line) { tracker.line(line); });
   call.request.sink = [&](std::string_view bytes) { lines.feed(bytes); };
   try {
-    impl_->api.send(std::move(call));
+    exchange(std::move(call));
     lines.finish();
   } catch (const DockerConnectionError&) {
     // A daemon that refuses the archive early answers and closes; then its words say more than the broken pipe.
@@ -160,6 +194,23 @@ LoadResult Engine::load_image(std::uint64_t size_bytes, const std::function<size
   auto result = tracker.result();
   if (result.error.empty() && result.loaded.empty()) result.error = "the Docker daemon named no image that it loaded";
   return result;
+}
+
+}  // namespace
+
+LoadResult Engine::load_image(std::uint64_t size_bytes, const std::function<size_t(char* buffer, size_t size)>& source,
+                              const CancelToken& cancel) {
+  Call call = load_call(cancel);
+  call.request.source = source;
+  call.request.source_bytes = size_bytes;
+  return tracked_load(std::move(call), [&](Call ready) { impl_->api.send(std::move(ready)); });
+}
+
+LoadResult Engine::load_image(const std::vector<Segment>& segments, const LoadCallback& progress, const CancelToken& cancel) {
+  UploadBody body(segments, progress);
+  if (endpoint().host.starts_with("unix://"))
+    return tracked_load(load_call(cancel), [&](const Call& ready) { upload(impl_->api, ready, body); });
+  return load_image(body.size_bytes(), [&](char* buffer, size_t size) { return body.read(buffer, size); }, cancel);
 }
 
 }  // namespace riverbox::docker

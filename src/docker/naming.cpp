@@ -39,6 +39,9 @@ std::string Naming::environment_container(std::string_view name) const {
   return prefix_ + "-env-" + std::string(name);
 }
 
+std::string Naming::next_container(std::string_view name) const { return prefix_ + "-next-" + std::string(name); }
+std::string Naming::previous_container(std::string_view name) const { return prefix_ + "-previous-" + std::string(name); }
+
 std::string Naming::environment_image(std::string_view name, std::string_view tag) const {
   return prefix_ + "/" + std::string(name) + ":" + std::string(tag);
 }

@@ -18,6 +18,8 @@ public:
   std::string task_container(TaskId id) const;                 // <prefix>-task-<id>
   std::string vps_container(TaskId id) const;                  // <prefix>-vps-<id>
   std::string environment_container(std::string_view name) const;  // <prefix>-env-<name>
+  std::string next_container(std::string_view name) const;         // <prefix>-next-<name>: about to become the environment's container
+  std::string previous_container(std::string_view name) const;     // <prefix>-previous-<name>: just was it
   std::string environment_image(std::string_view name, std::string_view tag = "base") const;  // <prefix>/<name>:base
   std::string snapshot_image(TaskId id, std::int64_t unix_seconds) const;  // <prefix>-snapshot/vps-<id>:<ts>
   std::string container_dir() const;                           // <prefix>-containers

@@ -17,23 +17,6 @@ namespace {
 constexpr const char* kDockerHub = "docker.io";
 constexpr const char* kDockerHubKey = "https://index.docker.io/v1/";  // its key in "auths", for historical reasons
 
-std::optional<std::string> base64_decoded(std::string_view text) {
-  std::string result;
-  unsigned bits = 0, value = 0;
-  while (text.ends_with('=')) text.remove_suffix(1);
-  for (char c : text) {
-    static constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    auto digit = kAlphabet.find(c);
-    if (digit == kAlphabet.npos) return std::nullopt;
-    value = value << 6 | static_cast<unsigned>(digit);
-    bits += 6;
-    if (bits < 8) continue;
-    bits -= 8;
-    result.push_back(static_cast<char>(value >> bits & 0xff));
-  }
-  return result;
-}
-
 std::string base64url(std::string_view bytes) {
   auto text = base64(bytes);
   std::replace(text.begin(), text.end(), '+', '-');

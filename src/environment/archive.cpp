@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 
 #include "base/error.hpp"
 #include "base/strings.hpp"
@@ -37,22 +38,21 @@ OpenFile open_archive_file(const std::filesystem::path& tar) {
   return file;
 }
 
+using ReadAt = std::function<std::string(std::uint64_t offset, std::uint64_t size)>;
+
 // Headers are a few hundred bytes in gigabytes: one pread each, nothing else is touched.
-TarMembers read_members(const OpenFile& file, const std::filesystem::path& tar) {
-  const auto read = [&](std::uint64_t offset, std::uint64_t size) {
-    return os::pread_exact(file.fd.get(), static_cast<size_t>(size), static_cast<off_t>(offset), tar);
-  };
-  if (file.size_bytes == 0) throw BadData("it is empty");
-  if (const auto compression = compression_of(read(0, std::min<std::uint64_t>(6, file.size_bytes)))) {
+TarMembers read_members(std::uint64_t file_bytes, const ReadAt& read) {
+  if (file_bytes == 0) throw BadData("it is empty");
+  if (const auto compression = compression_of(read(0, std::min<std::uint64_t>(6, file_bytes)))) {
     throw BadData(fmt::format("it is compressed with {}", *compression), "Uncompress it: environments are plain .tar files.");
   }
-  if (file.size_bytes < kTarBlock) throw BadData("it is too short for a tar file");
+  if (file_bytes < kTarBlock) throw BadData("it is too short for a tar file");
 
   TarMembers members;
   TarExtensions extensions;
   std::uint64_t offset = 0;
-  while (offset < file.size_bytes) {
-    if (file.size_bytes - offset < kTarBlock) throw BadData(fmt::format("it is truncated within a header at byte {}", offset));
+  while (offset < file_bytes) {
+    if (file_bytes - offset < kTarBlock) throw BadData(fmt::format("it is truncated within a header at byte {}", offset));
     const std::string block = read(offset, kTarBlock);
     if (offset == 0 && block[0] != '\0' && !has_tar_checksum(block)) throw BadData("it is not a tar file");
     auto header = decode_tar_header(block);
@@ -60,9 +60,9 @@ TarMembers read_members(const OpenFile& file, const std::filesystem::path& tar) 
     offset += kTarBlock;
     const bool extension = TarExtensions::is_extension(header->type);
     if (!extension) extensions.apply(*header);
-    if (header->size_bytes > file.size_bytes - offset) {
+    if (header->size_bytes > file_bytes - offset) {
       throw BadData(fmt::format("it is truncated: member '{}' needs {} bytes from byte {} on, the file ends at {}",
-                                printable(header->name, 100), header->size_bytes, offset, file.size_bytes));
+                                printable(header->name, 100), header->size_bytes, offset, file_bytes));
     }
     if (extension) {
       if (header->size_bytes > kMaxTarExtensionBytes) throw BadData("a member has an absurdly long name");
@@ -74,24 +74,40 @@ TarMembers read_members(const OpenFile& file, const std::filesystem::path& tar) 
   }
   if (extensions.pending()) throw BadData("it is truncated after a long name");
   // Writers end with whole blocks: an odd size is a copy that was cut or is still growing.
-  if (file.size_bytes % kTarBlock != 0) throw BadData("it is truncated: its size is not a whole number of tar blocks");
+  if (file_bytes % kTarBlock != 0) throw BadData("it is truncated: its size is not a whole number of tar blocks");
   return members;
 }
 
 }  // namespace
 
-Archive read_archive(const std::filesystem::path& tar) {
+Archive read_archive(int fd, std::uint64_t size_bytes, const std::filesystem::path& tar, Documents& documents, std::uint64_t& bytes_read) {
+  const ReadAt read = [&](std::uint64_t offset, std::uint64_t size) {
+    bytes_read += size;
+    return os::pread_exact(fd, static_cast<size_t>(size), static_cast<off_t>(offset), tar);
+  };
   try {
-    const OpenFile file = open_archive_file(tar);
-    const TarMembers members = read_members(file, tar);
+    const TarMembers members = read_members(size_bytes, read);
     Archive archive = describe_image(members, [&](const std::string&, const TarMember& member, std::uint64_t size) {
-      return os::pread_exact(file.fd.get(), static_cast<size_t>(std::min(size, member.size_bytes)), static_cast<off_t>(member.offset), tar);
-    });
-    archive.size_bytes = file.size_bytes;
+      return read(member.offset, std::min(size, member.size_bytes));
+    }, &documents);
+    archive.size_bytes = size_bytes;
     return archive;
   } catch (const BadData& error) {
     throw damaged(tar, error);
   }
+}
+
+Archive read_archive(const std::filesystem::path& tar) {
+  OpenFile file;
+  try {
+    file = open_archive_file(tar);
+  } catch (const BadData& error) {
+    throw damaged(tar, error);
+  }
+  posix_fadvise(file.fd.get(), 0, 0, POSIX_FADV_RANDOM);  // what lies between two headers is not wanted
+  Documents documents;
+  std::uint64_t bytes_read = 0;
+  return read_archive(file.fd.get(), file.size_bytes, tar, documents, bytes_read);
 }
 
 Archive verify_archive(const std::filesystem::path& tar, const CancelToken& cancel) {
@@ -111,18 +127,6 @@ Archive verify_archive(const std::filesystem::path& tar, const CancelToken& canc
   } catch (const BadData& error) {
     throw damaged(tar, error);
   }
-}
-
-Archive open_archive(const std::filesystem::path& tar, const std::filesystem::path& index_file) {
-  struct stat tar_stat {}, index_stat {};
-  if (stat(tar.c_str(), &tar_stat) == 0 && stat(index_file.c_str(), &index_stat) == 0) {
-    // The index is written after the archive; a younger archive was replaced under its name.
-    const auto nanoseconds = [](const timespec& t) { return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec; };
-    if (nanoseconds(tar_stat.st_mtim) <= nanoseconds(index_stat.st_mtim)) {
-      if (auto archive = read_index(index_file, static_cast<std::uint64_t>(tar_stat.st_size))) return std::move(*archive);
-    }
-  }
-  return read_archive(tar);
 }
 
 }  // namespace riverbox::environment

@@ -23,6 +23,11 @@ struct Layer {
   bool compressed = false;        // gzip or zstd magic
 };
 
+// The data of one member in the file. Size 0: not known.
+struct Span {
+  std::uint64_t offset = 0, size_bytes = 0;
+};
+
 // What the image *is*, the same on every engine and store.
 struct Identity {
   std::vector<std::string> diff_ids;  // in order
@@ -37,11 +42,22 @@ struct Archive {
   std::vector<Layer> layers;      // chain order
   std::uint64_t size_bytes = 0;   // of the file
   std::string architecture, os;
+  // The OCI image manifest that index.json names, and with it the image Id in a containerd store. Empty: there is none, or it is not of
+  // exactly these layer files in this order.
+  std::string manifest_digest;
+  Span config, manifest;
+};
+
+// The small members of an archive that a daemon wants with every image, byte for byte.
+struct Documents {
+  std::string config, manifest;  // the latter empty without a manifest_digest
 };
 
 // Reads headers, manifest.json and the config only (kilobytes, also for 30 GB). Throws BadData naming file and reason for truncated, empty and
 // foreign files: no end-of-archive needed, but every member the manifest names must lie inside the file.
 Archive read_archive(const std::filesystem::path& tar);
+// The same of an open file of this size (`tar` is for messages). Adds what it has read to `bytes_read`.
+Archive read_archive(int fd, std::uint64_t size_bytes, const std::filesystem::path& tar, Documents& documents, std::uint64_t& bytes_read);
 
 // Takes the bytes of an archive while they are written, hashes every member, and says at the end what it was.
 class ArchiveVerifier {

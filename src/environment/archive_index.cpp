@@ -25,6 +25,14 @@ std::string checked_digest(const nlohmann::json& value) {
   return text;
 }
 
+Span checked_span(const nlohmann::json& object, const char* key, std::uint64_t tar_size_bytes) {
+  const auto it = object.find(key);
+  if (it == object.end()) return {};
+  const Span span{it->at("offset").get<std::uint64_t>(), it->at("size_bytes").get<std::uint64_t>()};
+  if (span.offset > tar_size_bytes || span.size_bytes > tar_size_bytes - span.offset) throw BadData("a member outside of the file");
+  return span;
+}
+
 Archive parse_index(const std::string& text, std::uint64_t tar_size_bytes) {
   const nlohmann::json json = parse_untrusted_json(text, "index");
   if (json.at("format").get<int>() != kFormat) throw BadData("another format");
@@ -36,6 +44,10 @@ Archive parse_index(const std::string& text, std::uint64_t tar_size_bytes) {
   archive.architecture = json.at("architecture").get<std::string>();
   archive.os = json.at("os").get<std::string>();
   archive.repo_tags = json.at("repo_tags").get<std::vector<std::string>>();
+  // Indexes of before these keys are as good: the archive has the answer.
+  if (const auto digest = json.find("manifest_digest"); digest != json.end()) archive.manifest_digest = checked_digest(*digest);
+  archive.config = checked_span(json, "config", tar_size_bytes);
+  archive.manifest = checked_span(json, "manifest", tar_size_bytes);
   for (const auto& item : json.at("layers")) {
     Layer layer;
     layer.member = item.at("member").get<std::string>();
@@ -64,6 +76,12 @@ void write_index(const std::filesystem::path& index_file, const Archive& archive
   json["architecture"] = archive.architecture;
   json["os"] = archive.os;
   json["repo_tags"] = archive.repo_tags;
+  const auto put_span = [&](const char* key, const Span& span) {
+    if (span.size_bytes > 0) json[key] = {{"offset", span.offset}, {"size_bytes", span.size_bytes}};
+  };
+  if (!archive.manifest_digest.empty()) json["manifest_digest"] = archive.manifest_digest;
+  put_span("config", archive.config);
+  put_span("manifest", archive.manifest);
   json["layers"] = Json::array();
   for (const Layer& layer : archive.layers) {
     json["layers"].push_back({{"member", layer.member}, {"diff_id", layer.diff_id}, {"offset", layer.offset},

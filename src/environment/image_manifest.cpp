@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
@@ -55,10 +56,10 @@ std::string string_of(const Json& object, const char* key) {
 }
 
 // The engine reads JSON keys without regard to case. A second spelling would show it other tags than it shows us.
-void refuse_second_spellings(const Json& entry) {
-  for (const char* key : {"Config", "RepoTags", "Layers"}) {
+void refuse_second_spellings(const Json& entry, std::initializer_list<const char*> keys, std::string_view what) {
+  for (const char* key : keys) {
     for (const auto& [other, value] : entry.items()) {
-      if (other != key && to_lower(other) == to_lower(key)) throw BadData(fmt::format("manifest.json spells '{}' as '{}'", key, shown(other)));
+      if (other != key && to_lower(other) == to_lower(key)) throw BadData(fmt::format("{} spells '{}' as '{}'", what, key, shown(other)));
     }
   }
 }
@@ -77,30 +78,12 @@ Json read_manifest_entry(const TarMembers& members, const ReadMember& read) {
     throw BadData(fmt::format("it holds {} images ({}), exactly one is expected", manifest.size(), join(names, ", ")));
   }
   if (!manifest[0].is_object()) throw BadData("manifest.json is malformed");
-  refuse_second_spellings(manifest[0]);
+  refuse_second_spellings(manifest[0], {"Config", "RepoTags", "Layers"}, "manifest.json");
   return std::move(manifest[0]);
 }
 
-// What the config says the image is.
-void describe_config(const Json& config, Archive& archive) {
-  if (!config.is_object()) throw BadData("the config is malformed");
-  const auto rootfs = config.find("rootfs");
-  if (rootfs == config.end() || !rootfs->is_object()) throw BadData("the config has no rootfs");
-  archive.identity.diff_ids = strings_of(*rootfs, "diff_ids", "the config");
-  for (const std::string& diff_id : archive.identity.diff_ids) {
-    if (!diff_id.starts_with("sha256:") || !Digest::is_valid(diff_id)) throw BadData(fmt::format("'{}' in the config is no sha256 digest", shown(diff_id)));
-  }
-  // Images without a date carry none, or Go's zero time; both are the epoch for us.
-  const std::string created = string_of(config, "created");
-  if (!created.empty() && !created.starts_with("0001-")) archive.identity.created = parse_rfc3339(created);
-  archive.architecture = string_of(config, "architecture");
-  archive.os = string_of(config, "os");
-}
-
 // A containerd store takes the names from index.json, the others from manifest.json: they have to say the same.
-void check_index_names(const TarMembers& members, const ReadMember& read, const std::vector<std::string>& repo_tags) {
-  if (!members.contains("index.json")) return;
-  const Json index = read_json(members, read, "index.json");
+void check_index_names(const Json& index, const std::vector<std::string>& repo_tags) {
   if (!index.is_object()) throw BadData("index.json is malformed");
   const auto manifests = index.find("manifests");
   if (manifests == index.end() || !manifests->is_array()) return;
@@ -119,7 +102,72 @@ void check_index_names(const TarMembers& members, const ReadMember& read, const 
   }
 }
 
+constexpr std::string_view kBlobFolder = "blobs/sha256/";
+
+// Of a descriptor {"digest", "size"}: does it name this member of this size?
+bool describes(const Json& descriptor, std::string_view digest, std::uint64_t size_bytes) {
+  if (!descriptor.is_object() || string_of(descriptor, "digest") != digest) return false;
+  const auto size = descriptor.find("size");
+  return size != descriptor.end() && size->is_number_unsigned() && size->get<std::uint64_t>() == size_bytes;
+}
+
+// The digest of the one image manifest that index.json names. Empty: none, several, or something else (an index of indexes).
+std::string named_manifest(const Json& index) {
+  const auto manifests = index.find("manifests");
+  if (manifests == index.end() || !manifests->is_array() || manifests->size() != 1 || !(*manifests)[0].is_object()) return {};
+  const std::string type = string_of((*manifests)[0], "mediaType"), digest = string_of((*manifests)[0], "digest");
+  if (type != "application/vnd.oci.image.manifest.v1+json" && type != "application/vnd.docker.distribution.manifest.v2+json") return {};
+  return digest.starts_with("sha256:") && Digest::is_valid(digest) ? digest : std::string();
+}
+
+void describe_manifest(const TarMembers& members, const ReadMember& read, const Json& index, Archive& archive, Documents& documents) {
+  const std::string digest = named_manifest(index);
+  const std::string path = digest.empty() ? std::string() : std::string(kBlobFolder) + digest.substr(7);
+  if (path.empty() || !members.contains(path)) return;
+  const auto [name, member] = members.resolve(path);
+  if (member.size_bytes > kMaxJsonBytes) return;
+  std::string text = read(name, member, member.size_bytes);
+  if (const std::string found = Sha256::of(text).str(); found != digest) {
+    throw BadData(fmt::format("the manifest '{}' is damaged: its digest is {}", shown(name), found));
+  }
+  if (!is_manifest_of(text, archive)) return;
+  archive.manifest_digest = digest;
+  archive.manifest = {member.offset, member.size_bytes};
+  documents.manifest = std::move(text);
+}
+
 }  // namespace
+
+void describe_config(std::string_view text, Archive& archive) {
+  const Json config = parse_untrusted_json(text, "the config");
+  if (!config.is_object()) throw BadData("the config is malformed");
+  const auto rootfs = config.find("rootfs");
+  if (rootfs == config.end() || !rootfs->is_object()) throw BadData("the config has no rootfs");
+  archive.identity.diff_ids = strings_of(*rootfs, "diff_ids", "the config");
+  for (const std::string& diff_id : archive.identity.diff_ids) {
+    if (!diff_id.starts_with("sha256:") || !Digest::is_valid(diff_id)) throw BadData(fmt::format("'{}' in the config is no sha256 digest", shown(diff_id)));
+  }
+  // Images without a date carry none, or Go's zero time; both are the epoch for us.
+  const std::string created = string_of(config, "created");
+  if (!created.empty() && !created.starts_with("0001-")) archive.identity.created = parse_rfc3339(created);
+  archive.architecture = string_of(config, "architecture");
+  archive.os = string_of(config, "os");
+}
+
+bool is_manifest_of(std::string_view text, const Archive& archive) {
+  const Json manifest = parse_untrusted_json(text, "the manifest");
+  if (!manifest.is_object()) return false;
+  refuse_second_spellings(manifest, {"config", "layers"}, "the manifest");
+  const auto config = manifest.find("config"), layers = manifest.find("layers");
+  if (config == manifest.end() || !describes(*config, archive.config_digest, archive.config.size_bytes)) return false;
+  if (layers == manifest.end() || !layers->is_array() || layers->size() != archive.layers.size()) return false;
+  for (size_t i = 0; i < archive.layers.size(); ++i) {
+    const Layer& layer = archive.layers[i];
+    if (!layer.member.starts_with(kBlobFolder)) return false;
+    if (!describes((*layers)[i], "sha256:" + layer.member.substr(kBlobFolder.size()), layer.size_bytes)) return false;
+  }
+  return true;
+}
 
 Json parse_untrusted_json(std::string_view text, std::string_view what) {
   try {
@@ -150,23 +198,28 @@ std::string digest_in_name(std::string_view name) {
   return {};
 }
 
-Archive describe_image(const TarMembers& members, const ReadMember& read) {
+Archive describe_image(const TarMembers& members, const ReadMember& read, Documents* documents) {
+  Documents unwanted;
+  if (!documents) documents = &unwanted;
   members.check_links();
   const Json entry = read_manifest_entry(members, read);
   Archive archive;
   archive.repo_tags = strings_of(entry, "RepoTags", "manifest.json");
-  check_index_names(members, read, archive.repo_tags);
+  const Json index = members.contains("index.json") ? read_json(members, read, "index.json") : Json::object();
+  check_index_names(index, archive.repo_tags);
 
   const std::string config_path = string_of(entry, "Config");
   if (config_path.empty()) throw BadData("manifest.json names no config");
   const auto [config_name, config_member] = members.resolve(config_path);
   if (config_member.size_bytes > kMaxJsonBytes) throw BadData(fmt::format("the config is {} large", human_bytes(config_member.size_bytes)));
-  const std::string config_text = read(config_name, config_member, config_member.size_bytes);
+  std::string config_text = read(config_name, config_member, config_member.size_bytes);
   archive.config_digest = Sha256::of(config_text).str();
   if (const std::string promised = digest_in_name(config_name); !promised.empty() && promised != archive.config_digest) {
     throw BadData(fmt::format("the config '{}' has the digest {}", shown(config_name), archive.config_digest));
   }
-  describe_config(parse_untrusted_json(config_text, "the config"), archive);
+  describe_config(config_text, archive);
+  archive.config = {config_member.offset, config_member.size_bytes};
+  documents->config = std::move(config_text);
 
   const auto paths = strings_of(entry, "Layers", "manifest.json");
   const auto& diff_ids = archive.identity.diff_ids;
@@ -179,6 +232,7 @@ Archive describe_image(const TarMembers& members, const ReadMember& read) {
     const bool compressed = compression_of(read(name, member, 6)).has_value();
     archive.layers.push_back({name, diff_ids[i], member.offset, member.size_bytes, compressed});
   }
+  describe_manifest(members, read, index, archive, *documents);
   return archive;
 }
 

@@ -18,7 +18,13 @@ inline constexpr int kMaxJsonDepth = 64;
 using ReadMember = std::function<std::string(const std::string& name, const TarMember& member, std::uint64_t size)>;
 
 // Everything but Archive::size_bytes. Throws BadData with the reason only.
-Archive describe_image(const TarMembers& members, const ReadMember& read);
+Archive describe_image(const TarMembers& members, const ReadMember& read, Documents* documents = nullptr);
+
+// What the config says the image is. Throws BadData.
+void describe_config(std::string_view config, Archive& archive);
+
+// Is this OCI image manifest (or Docker's of schema 2) of exactly the config and the layer files of the archive, in their order? Throws BadData.
+bool is_manifest_of(std::string_view manifest, const Archive& archive);
 
 // JSON from outside: bounded depth, BadData instead of the library's exceptions. `what` names it in the message.
 nlohmann::json parse_untrusted_json(std::string_view text, std::string_view what);

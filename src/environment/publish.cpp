@@ -10,11 +10,14 @@
 #include <future>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
-#include "environment/archive_writer.hpp"
+#include "environment/chain.hpp"
+#include "environment/packaging.hpp"
+#include "environment/squash.hpp"
 #include "os/atomic_file.hpp"
 
 namespace riverbox::environment {
@@ -89,18 +92,6 @@ void remove_untagged(docker::Engine& engine, const std::string& image_id) {
   if (image && image->tags.empty()) engine.untag_image(image_id);
 }
 
-// Puts the tag back to what it was. `previous` may be gone by now: then the tag goes, too.
-void restore_tag(docker::Engine& engine, const std::string& tag, const std::string& previous) {
-  const auto current = engine.find_image(tag);
-  if (previous.empty() || !engine.find_image(previous)) {
-    if (current) engine.untag_image(tag);
-    return;
-  }
-  if (current && current->id == previous) return;
-  engine.tag_image(previous, tag);
-  if (current) attempt("cannot remove an unfinished image", current->id, [&] { remove_untagged(engine, current->id); });
-}
-
 void start_again(docker::Engine& engine, const std::string& container) {
   try {
     const auto state = engine.inspect_container(container).state;
@@ -124,51 +115,42 @@ public:
   Publication(docker::Engine& engine, const docker::Naming& naming, const Share& share, const EnvironmentName& name,
               const PublishOptions& options, const CancelToken& cancel)
       : engine_(engine), naming_(naming), share_(share), name_(name), options_(options), cancel_(cancel),
-        tag_(naming.environment_image(name.str())) {}
+        tag_(naming.environment_image(name.str())), chain_(engine, naming, name.str()) {}
 
   PublishIntent prepare() {
     share_.prepare();
+    chain_.settle();
     container_ = find_our_container(engine_, naming_, name_);
-    const auto previous = engine_.find_image(tag_);
-    intent_ = {container_.name.starts_with('/') ? container_.name.substr(1) : container_.name, name_.str(), runs(container_.state),
-               previous ? previous->id : std::string()};
+    intent_ = {container_.name, name_.str(), runs(container_.state)};
     return intent_;
   }
 
   Published run() {
     stop_and_commit();
-    if (intent_.was_running) begin_start();
-    tagged_ = true;
-    engine_.tag_image(image_id_, tag_);
-    const docker::Image image = engine_.inspect_image(image_id_);
-    const Version version = save(image);
+    docker::Image image = engine_.inspect_image(image_id_);
+    const std::int64_t timestamp = std::max(unix_seconds(image.created), newest_ ? newest_->timestamp + 1 : 0);
+    final_path_ = share_.path_of(Share::file_name(name_, timestamp));
+    std::unique_ptr<os::PendingFile> file;
+    if (options_.squash || image.diff_ids.size() > options_.max_layers) file = squash_layers(image);
+    begin_renewal();
+    if (!file) file = write(image);
+    publish_file(*file);
+    const Version version{timestamp, final_path_.filename().string(), archive_.size_bytes, {}};
     // The version exists from here on: nothing below may take it back.
-    Published published{version, archive_, {}};
+    Published published{version, archive_, packaging_, {}};
     attempt("cannot write the index of an archive", version.tarball, [&] { write_index(share_.index_path(version.tarball), archive_); });
     published.version.image_id = archive_.config_digest;
     attempt("cannot prune old versions", name_.str(), [&] { prune(published); });
+    if (options_.keep_image) attempt("cannot tag the new image", tag_, [&] { retag(); });
+    if (container_.labels.contains(naming_.label("chained"))) remove_if_unused(container_.image_id);  // of the version before
     return published;
-  }
-
-  // After a success. False: something is left for recover().
-  bool tidy() {
-    if (!intent_.previous_image_id.empty()) {
-      try {
-        remove_untagged(engine_, intent_.previous_image_id);
-      } catch (const docker::DockerError&) {  // a container uses it
-      }
-      return true;
-    }
-    if (options_.keep_image) return true;
-    return attempt("cannot remove the temporary image tag", tag_, [&] { engine_.untag_image(tag_); });
   }
 
   // After an error. False: something is left for recover().
   bool undo() {
+    if (running_again_.valid()) running_again_.wait();
     bool clean = true;
-    if (started_.valid()) started_.wait();
-    if (tagged_) clean &= attempt("cannot restore the image tag", tag_, [&] { restore_tag(engine_, tag_, intent_.previous_image_id); });
-    if (!image_id_.empty()) clean &= attempt("cannot remove the unfinished image", image_id_, [&] { remove_untagged(engine_, image_id_); });
+    if (!image_id_.empty() && !renewed_) clean &= attempt("cannot remove the unfinished image", image_id_, [&] { remove_untagged(engine_, image_id_); });
     if (intent_.was_running) clean &= attempt("cannot start the container again", intent_.container, [&] { start_again(engine_, intent_.container); });
     return clean;
   }
@@ -186,57 +168,82 @@ private:
       engine_.unpause_container(intent_.container);
     }
     if (intent_.was_running) engine_.stop_container(intent_.container, kStopGrace);
-    if (const auto newest = share_.newest(name_)) {
-      newest_timestamp_ = newest->timestamp;
-      wait_for_a_free_second(newest->timestamp, cancel_);
-    }
+    newest_ = share_.newest(name_);
+    if (newest_) wait_for_a_free_second(newest_->timestamp, cancel_);
     cancel_.check("packaging an environment");
     report("committing");
     image_id_ = engine_.commit(intent_.container, restored_config(naming_, container_.labels), "packaged by riverbox", cancel_);
   }
 
   // At once after the commit and beside the writing: its users do not wait for the archive, nor the archive for it.
-  void begin_start() {
-    started_ = std::async(std::launch::async, [this] { engine_.start_container(intent_.container); });
+  void begin_renewal() {
+    running_again_ = std::async(std::launch::async, [this] {
+      try {
+        chain_.renew(container_, image_id_);
+        renewed_ = true;
+      } catch (const docker::DockerError& error) {
+        // The old one is as good, only the next version will hold this one's changes once more.
+        log::warning(kComponent, "the environment container could not be made again from its new image", {{"container", intent_.container}, {"reason", error.what()}});
+      }
+      if (intent_.was_running) engine_.start_container(intent_.container);
+    });
   }
 
-  Version save(const docker::Image& image) {
-    const std::int64_t timestamp = std::max(unix_seconds(image.created), newest_timestamp_ + 1);
-    const std::string tarball = Share::file_name(name_, timestamp);
-    os::PendingFile file(share_.path_of(tarball));
-    ArchiveWriter writer(file.fd(), file.temporary_path());
-    report("writing", 0, image.size_bytes);
-    engine_.save_image(tag_, [&](std::string_view bytes) {
-      cancel_.check("packaging an environment");
-      if (writer.write(bytes)) report("writing", writer.size_bytes(), std::max(image.size_bytes, writer.size_bytes()));
-    }, cancel_);
-    report("verifying", writer.size_bytes(), writer.size_bytes());
-    archive_ = writer.finish();
-    check_is_the_commit(image);
-    if (started_.valid()) started_.get();  // no version without its container running again
-    cancel_.check("packaging an environment");
-    report("publishing", writer.size_bytes(), writer.size_bytes());
-    const std::filesystem::path final_path = share_.path_of(tarball);
+  // Null: it could not be done and was not asked for. The next version tries again; the engine's limit is far away.
+  std::unique_ptr<os::PendingFile> squash_layers(docker::Image& image) {
+    report("squashing", 0, image.size_bytes);
     try {
-      file.publish(final_path);
+      Squashed squashed = squash(engine_, intent_.container, image, tag_, final_path_, cancel_,
+                                 [&](std::uint64_t bytes) { report("squashing", bytes, std::max(image.size_bytes, bytes)); });
+      remove_if_unused(std::exchange(image_id_, squashed.image.id));
+      image = std::move(squashed.image);
+      archive_ = std::move(squashed.archive);
+      packaging_ = {"squash", {}, 1, 0, 0};
+      return std::move(squashed.file);
+    } catch (const docker::DockerError& error) {
+      if (options_.squash) throw;
+      log::warning(kComponent, "the layers could not be squashed, the version gets one more", {{"environment", name_.str()}, {"reason", error.what()}});
+      return nullptr;
+    }
+  }
+
+  std::unique_ptr<os::PendingFile> write(const docker::Image& image) {
+    Packager packager(engine_, share_, image, tag_,
+                      {.progress = [&](std::uint64_t bytes) { report("writing", bytes, std::max(image.size_bytes, bytes)); }, .cancel = &cancel_});
+    report("writing", 0, image.size_bytes);
+    auto file = packager.write(final_path_, newest_);
+    archive_ = packager.archive();
+    packaging_ = packager.packaging();
+    return file;
+  }
+
+  void publish_file(os::PendingFile& file) {
+    report("verifying", archive_.size_bytes, archive_.size_bytes);
+    running_again_.get();  // no version without its container running again
+    cancel_.check("packaging an environment");
+    report("publishing", archive_.size_bytes, archive_.size_bytes);
+    try {
+      file.publish(final_path_);
     } catch (const IoError&) {  // renamed, but not surely on the disk: then it must not be seen
-      ::unlink(final_path.c_str());
+      ::unlink(final_path_.c_str());
       throw;
     }
-    return {timestamp, tarball, archive_.size_bytes, {}};
   }
 
-  // The daemon says 200 whatever it sends, and somebody may have moved the tag.
-  void check_is_the_commit(const docker::Image& image) {
-    const auto refuse = [&](const std::string& what) {
-      throw docker::ImageExportError(fmt::format("the Docker Engine saved another image than the one committed for '{}': {}", name_.str(), what),
-                                     "Try again; nothing was published.");
-    };
-    if (std::find(archive_.repo_tags.begin(), archive_.repo_tags.end(), tag_) == archive_.repo_tags.end()) refuse(fmt::format("it is not tagged '{}'", tag_));
-    if (archive_.config_digest == image_id_) return;
-    // In a containerd store an image's Id is the digest of a manifest: there the layers and the date have to do.
-    if (!engine_.containerd_store()) refuse(fmt::format("its ID is {}, not {}", archive_.config_digest, image_id_));
-    if (archive_.identity != Identity{image.diff_ids, image.created}) refuse("its layers or its date differ");
+  // A runner that shares this daemon finds the new image at once.
+  void retag() {
+    const auto previous = engine_.find_image(tag_);
+    engine_.tag_image(image_id_, tag_);
+    if (previous && previous->id != image_id_) remove_if_unused(previous->id);
+  }
+
+  // An image that only we may have made: without a tag, and the engine knows no container and no other image that needs it.
+  void remove_if_unused(const std::string& image_id) {
+    try {
+      remove_untagged(engine_, image_id);
+    } catch (const docker::DockerError& error) {
+      log::debug(kComponent, "an older image stays", {{"image", image_id}, {"reason", error.what()}});
+    }
   }
 
   void prune(Published& published) {
@@ -256,13 +263,16 @@ private:
   const PublishOptions& options_;
   const CancelToken& cancel_;
   const std::string tag_;
+  ContainerChain chain_;
   docker::Container container_;
   PublishIntent intent_;
-  std::int64_t newest_timestamp_ = 0;
+  std::optional<Version> newest_;  // before this one
+  std::filesystem::path final_path_;
   std::string image_id_;
-  bool tagged_ = false;
+  bool renewed_ = false;
   Archive archive_;
-  std::future<void> started_;  // last: its end waits for the start, which uses what stands above
+  Packaging packaging_;
+  std::future<void> running_again_;  // last: its end waits for the renewal, which uses what stands above
 };
 
 // Temporary files of this name; their writer is gone, so age does not matter.
@@ -297,14 +307,13 @@ Published Publisher::publish(const EnvironmentName& name, const PublishOptions& 
       throw;
     }
   }();
-  if (publication.tidy()) forget();
+  forget();
   return published;
 }
 
 void Publisher::recover(const PublishIntent& intent) {
-  const std::string tag = naming_.environment_image(intent.name);
   remove_temporaries_of(share_, intent.name);
-  restore_tag(engine_, tag, intent.previous_image_id);
+  ContainerChain(engine_, naming_, intent.name).settle();
   if (intent.was_running) start_again(engine_, intent.container);
 }
 

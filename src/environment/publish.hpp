@@ -1,4 +1,4 @@
-// create-tar: quiesce, commit, stream to a hidden file, verify, rename, index, prune, untag, start again. A kill at any moment leaves either no
+// create-tar: quiesce, commit, make the container again from the new image, write a hidden file, verify, rename, index, prune, untag. A kill at any moment leaves either no
 // new version or a complete one, and the old one usable.
 #pragma once
 #include <functional>
@@ -9,18 +9,21 @@
 #include "docker/engine.hpp"
 #include "docker/naming.hpp"
 #include "environment/archive.hpp"
+#include "environment/packaging.hpp"
 #include "environment/share.hpp"
 
 namespace riverbox::environment {
 
 struct PublishProgress {
-  std::string step;                       // "stopping", "committing", "writing", "verifying", "publishing"
+  std::string step;                       // "stopping", "committing", "squashing", "writing", "verifying", "publishing"
   std::uint64_t bytes = 0, total_bytes = 0;  // of "writing"; the total is an estimate
 };
 
 struct PublishOptions {
   int keep_versions = 1;
-  bool keep_image = false;                // leave <prefix>/<name>:base in the daemon (a runner on this daemon uses it)
+  size_t max_layers = 40;                 // more are squashed to one
+  bool squash = false;                    // in any case
+  bool keep_image = false;                // tag it <prefix>/<name>:base in the daemon: a runner on this daemon uses it
   std::function<bool(const Version&)> in_use = [](const Version&) { return false; };  // never pruned
   std::function<void(const PublishProgress&)> progress = [](const PublishProgress&) {};
 };
@@ -30,12 +33,12 @@ struct PublishIntent {
   std::string container;                  // Docker name
   std::string name;                       // of the environment
   bool was_running = false;
-  std::string previous_image_id;          // what <prefix>/<name>:base was before; empty = nothing
 };
 
 struct Published {
   Version version;
   Archive archive;
+  Packaging packaging;
   std::vector<std::string> pruned;        // tarball names
 };
 
@@ -43,8 +46,8 @@ class Publisher {
 public:
   Publisher(docker::Engine& engine, docker::Naming naming, Share share);
   // Blocking. The caller serialises calls for one name. `record` is called with the intent before anything changes and must have made it durable
-  // when it returns; `forget` after everything is done or undone. On any error the container runs again if it ran, the tag is what it
-  // was before, nothing of ours is left in the folder.
+  // when it returns; `forget` after everything is done or undone. On any error the container runs again if it ran, and nothing of ours is left
+  // in the folder.
   Published publish(const EnvironmentName& name, const PublishOptions& options, const CancelToken& cancel,
                     const std::function<void(const PublishIntent&)>& record, const std::function<void()>& forget);
   // After a crash: undo what the intent says. Idempotent.

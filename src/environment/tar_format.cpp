@@ -83,6 +83,8 @@ std::string link_target(const TarHeader& header, const std::string& name) {
 
 }  // namespace
 
+std::string normalised_name(std::string_view path) { return normalised(path, false); }
+
 std::optional<std::string_view> compression_of(std::string_view first_bytes) {
   if (first_bytes.starts_with("\x1f\x8b")) return "gzip";
   if (first_bytes.starts_with("\x28\xb5\x2f\xfd")) return "zstd";
@@ -126,6 +128,31 @@ std::optional<TarHeader> decode_tar_header(std::string_view block) {
     throw BadData(fmt::format("member '{}' of type '{}' claims to have data", printable(header.name, 100), printable({&header.type, 1})));
   }
   return header;
+}
+
+std::string encode_tar_header(std::string_view name, std::uint64_t size_bytes) {
+  std::string block(kTarBlock, '\0');
+  const auto put = [&](size_t at, std::string_view text) { block.replace(at, text.size(), text); };
+  put(0, name);
+  put(100, "0000644");
+  put(108, "0000000");
+  put(116, "0000000");
+  constexpr std::uint64_t kMaxOctal = 077777777777;  // 8 GiB - 1; above that GNU's base-256, which every engine reads
+  if (size_bytes <= kMaxOctal) {
+    put(124, fmt::format("{:011o}", size_bytes));
+  } else {
+    block[124] = '\x80';
+    for (size_t i = 0; i < 8; ++i) block[128 + i] = static_cast<char>(size_bytes >> (56 - 8 * i) & 0xff);
+  }
+  put(136, "00000000000");
+  block[156] = '0';
+  put(257, std::string_view("ustar\0" "00", 8));
+  put(148, "        ");
+  unsigned sum = 0;
+  for (const char c : block) sum += static_cast<unsigned char>(c);
+  put(148, fmt::format("{:06o}", sum));
+  block[154] = '\0';
+  return block;
 }
 
 void TarExtensions::add(char type, std::string_view data) {

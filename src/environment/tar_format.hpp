@@ -27,6 +27,10 @@ struct TarHeader {
 bool has_tar_checksum(std::string_view block);
 // nullopt: a block of zeros.
 std::optional<TarHeader> decode_tar_header(std::string_view block);
+// The block before the data of a regular file, the same bytes for the same arguments. `name` is at most 100 bytes long.
+std::string encode_tar_header(std::string_view name, std::uint64_t size_bytes);
+// "./a//b" is "a/b", "./" is "". Throws for a name that is absolute or leads out of the archive.
+std::string normalised_name(std::string_view path);
 // "gzip", "zstd", ... if these first bytes of a file are a compressed stream.
 std::optional<std::string_view> compression_of(std::string_view first_bytes);
 

@@ -6,6 +6,8 @@
 
 #include "base/log.hpp"
 #include "base/strings.hpp"
+#include "environment/chain.hpp"
+#include "environment/pins.hpp"
 
 namespace riverbox::host {
 namespace {
@@ -75,6 +77,8 @@ std::vector<ListedContainer> Environments::list() {
   for (auto& c : engine_.list_containers()) {
     auto label = c.labels.find(naming_.label("environment"));
     bool managed = naming_.is_managed(c.labels) && label != c.labels.end();
+    if (managed && (c.name == naming_.next_container(label->second) || c.name == naming_.previous_container(label->second)))
+      continue;  // of a create-tar that goes on, or that recover() ends
     auto image = c.labels.find(naming_.label("image"));
     out.push_back({.id = c.id.substr(0, 12),
                    .name = managed ? label->second : c.name,
@@ -154,25 +158,37 @@ EnvironmentContainer Environments::create(const std::string& image, const std::s
 
 EnvironmentContainer Environments::start(const std::string& text) {
   auto found = resolve(text);
-  engine_.start_container(found.container.id);
+  engine_.start_container(found.container.name);
   return found;
 }
 
 EnvironmentContainer Environments::stop(const std::string& text) {
   auto found = resolve(text);
-  engine_.stop_container(found.container.id, kStopGrace);
+  engine_.stop_container(found.container.name, kStopGrace);
   return found;
 }
 
 EnvironmentContainer Environments::remove(const std::string& text) {
+  Turn turn(*this, resolve(text).name);  // not under a create-tar, which changes the container
   auto found = resolve(text);
-  Turn turn(*this, found.name);  // not under a create-tar
+  environment::ContainerChain(engine_, naming_, found.name.str()).settle();  // what one has left goes too
   engine_.remove_container(found.container.id, true);
+  if (found.container.labels.contains(naming_.label("chained"))) remove_image_of(found);
   log::info("host", "environment container deleted", {{"environment", found.name.str()}});
   return found;
 }
 
-environment::Published Environments::create_tar(const std::string& text, const StepCallback& progress) {
+// The image that the last create-tar committed, and those before it, are nobody's without their container.
+void Environments::remove_image_of(const EnvironmentContainer& environment) {
+  try {
+    auto image = engine_.find_image(environment.container.image_id);
+    if (image && image->tags.empty()) engine_.untag_image(image->id);
+  } catch (const docker::DockerError& e) {  // used by a container or an image that somebody made from it
+    log::debug("host", "the image of a deleted environment stays", {{"environment", environment.name.str()}, {"reason", e.what()}});
+  }
+}
+
+environment::Published Environments::create_tar(const std::string& text, bool squash, const StepCallback& progress) {
   auto found = resolve(text);
   share_.prepare();
   progress({"waiting for its turn"});
@@ -181,13 +197,17 @@ environment::Published Environments::create_tar(const std::string& text, const S
     if (p.name == found.name.str()) undo_interrupted(p);  // Docker was away when the host started
   environment::PublishOptions options;
   options.keep_versions = options_.keep_versions;
+  constexpr int kEngineLimit = 125;
+  options.max_layers = static_cast<size_t>(std::clamp(options_.max_layers, 1, kEngineLimit - 5));
+  options.squash = squash;
   options.keep_image = options_.keep_image;
+  options.in_use = [pins = environment::Pins(share_)](const environment::Version& version) { return pins.is_pinned(version); };
   options.progress = [&](const environment::PublishProgress& p) { progress({p.step, p.bytes, p.total_bytes}); };
   environment::Publisher publisher(engine_, naming_, share_);
   auto published = publisher.publish(
       found.name, options, {},
       [&](const environment::PublishIntent& i) {
-        publications_.record({.name = i.name, .container = i.container, .previous_image_id = i.previous_image_id, .was_running = i.was_running});
+        publications_.record({.name = i.name, .container = i.container, .was_running = i.was_running});
       },
       [&] { publications_.forget(found.name.str()); });
   log::info("host", "version published", {{"environment", found.name.str()}, {"tarball", published.version.tarball},
@@ -197,7 +217,7 @@ environment::Published Environments::create_tar(const std::string& text, const S
 
 void Environments::undo_interrupted(const store::PublicationRecord& p) {
   environment::Publisher(engine_, naming_, share_)
-      .recover({.container = p.container, .name = p.name, .was_running = p.was_running, .previous_image_id = p.previous_image_id});
+      .recover({.container = p.container, .name = p.name, .was_running = p.was_running});
   publications_.forget(p.name);
   log::warning("host", "a create-tar that was cut short has been undone", {{"environment", p.name}});
 }

@@ -44,6 +44,7 @@ class Environments {
 public:
   struct Options {
     int keep_versions = 1;
+    int max_layers = 40;      // more are squashed to one by create-tar
     bool keep_image = false;  // a runner uses this daemon too
   };
   Environments(docker::Engine& engine, docker::Naming naming, environment::Share share,
@@ -55,8 +56,8 @@ public:
   EnvironmentContainer start(const std::string& name);
   EnvironmentContainer stop(const std::string& name);
   EnvironmentContainer remove(const std::string& name);
-  // One at a time per environment: a second call waits for the first.
-  environment::Published create_tar(const std::string& name, const StepCallback& progress);
+  // One at a time per environment: a second call waits for the first. `squash`: in one layer, whatever its depth.
+  environment::Published create_tar(const std::string& name, bool squash, const StepCallback& progress);
   environment::Share::Listing archives() const { return share_.list(); }
   const environment::Share& share() const { return share_; }
   std::unique_ptr<terminal::Shell> open_shell(const std::string& name, const terminal::OpenRequest& request);
@@ -66,6 +67,7 @@ public:
 private:
   // Throws NotFound, or Conflict for a container that is not ours.
   EnvironmentContainer resolve(const std::string& name);
+  void remove_image_of(const EnvironmentContainer& environment);
   void undo_interrupted(const store::PublicationRecord& publication);
   class Turn;  // one create-tar of an environment at a time
 

@@ -48,6 +48,9 @@ CREATE TABLE publications (
 ) STRICT;
 )";
 
+// Nothing is tagged before it is published any more: there is no tag to restore.
+constexpr std::string_view kSchema2 = "ALTER TABLE publications DROP COLUMN previous_image_id";
+
 constexpr std::string_view kTaskColumns =
     "spec, attempt, epoch, batch_id, node, state, exit_code, message, image_id, submitted_at, started_at, completed_at";
 
@@ -97,7 +100,7 @@ std::string sql_list(const std::vector<TaskState>& states) {
 
 }  // namespace
 
-const std::vector<std::string_view> kHostMigrations{kSchema1};
+const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2};
 
 // ---- nodes
 
@@ -215,10 +218,9 @@ bool TaskRepository::transition(TaskId id, const std::vector<TaskState>& from, c
 
 void PublicationRepository::record(const PublicationRecord& publication) {
   db_.write([&](Database::Connection& connection) {
-    connection.prepare("INSERT OR REPLACE INTO publications (name, container, previous_image_id, was_running) VALUES (?, ?, ?, ?)")
+    connection.prepare("INSERT OR REPLACE INTO publications (name, container, was_running) VALUES (?, ?, ?)")
         .bind(publication.name)
         .bind(publication.container)
-        .bind(publication.previous_image_id)
         .bind(publication.was_running ? 1 : 0)
         .run();
   });
@@ -231,8 +233,8 @@ void PublicationRepository::forget(const std::string& name) {
 std::vector<PublicationRecord> PublicationRepository::all() {
   std::vector<PublicationRecord> publications;
   db_.read([&](Database::Connection& connection) {
-    Statement row = connection.prepare("SELECT name, container, previous_image_id, was_running FROM publications ORDER BY name");
-    while (row.step()) publications.push_back({row.text(0), row.text(1), row.text(2), row.integer(3) != 0});
+    Statement row = connection.prepare("SELECT name, container, was_running FROM publications ORDER BY name");
+    while (row.step()) publications.push_back({row.text(0), row.text(1), row.integer(2) != 0});
   });
   return publications;
 }

@@ -60,7 +60,7 @@ private:
 
 // Publishes that are under way, for recovery after a crash.
 struct PublicationRecord {
-  std::string name, container, previous_image_id;
+  std::string name, container;
   bool was_running = false;
 };
 class PublicationRepository {

@@ -5,6 +5,7 @@ usage: bench.py [--json FILE] [--repeat N] [--big MB] [--only NAME...]
 
   create-tar       against docker stop + commit + save of the same container (a small and a big environment)
   sync             against docker load -i of the same archive into an Engine that has nothing
+  thin             a small change in a big environment: create-tar against commit + save, sync against docker load -i
   task             start of a task to its end, against docker run --rm of the same image
   idle             resident memory of host and runner
   terminal         50 MB through docker-shell on a terminal, against docker exec -t
@@ -127,19 +128,70 @@ def bench_sync(c, figures, repeat, name):
     def forget():
         c.runner_engine.docker("rmi", "-f", image, check=False)
         c.runner_engine.docker("image", "prune", "-f")
-    def sync():
-        """Seconds of the sync alone, by the runner's own log: the task behind it is another figure."""
-        c.host.client("--target", "node1", "--container", name, "--cores", "0", "--wait", "--", "true", check=True, timeout=600)
-        lines = [json.loads(line) for line in (c.runner.home / "log").read_text().splitlines() if line.startswith("{")]
-        at = lambda message: datetime.fromisoformat(next(l["time"] for l in reversed(lines) if l["message"] == message)[:26])
-        return (at("environment brought up to date") - at("task accepted")).total_seconds()
     ours, theirs = [], []
     for _ in range(repeat):
         forget(), settle()
         theirs.append(timed(lambda: c.runner_engine.docker("load", "-i", tar, timeout=600)))
         forget(), settle()
-        ours.append(sync())
+        ours.append(first_sync(c, name)[0])
     figures.pair(f"sync, {megabytes:.0f} MB, nothing there", ours, theirs, 1.1, what="docker load -i")
+
+
+def bench_thin(c, figures, megabytes, files, change):
+    """Both sides make the same environment and the same change; docker commits its container again, as HakuRiver does."""
+    name, tag, out = f"thin-{megabytes}", f"hakuriver/thin-{megabytes}:base", work_dir() / "docker-save.tar"
+    host, runner = c.host_engine.docker, c.runner_engine.docker
+    fill = f"""
+        mkdir -p /opt/big /opt/small; cd /opt
+        for i in $(seq {max(1, (megabytes - files // 100) // 100)}); do head -c 100000000 /dev/urandom > big/$i; done
+        for d in $(seq {files // 500}); do mkdir small/$d; head -c 2000000 /dev/urandom | split -b 4000 -a 3 - small/$d/f; done"""
+    alter = f"rm -r /opt/small/1; head -c {change * 900_000} /dev/urandom > /opt/new; mkdir /opt/more; head -c {change * 100_000} /dev/urandom | split -b 2000 -a 3 - /opt/more/f"
+    def stock():
+        host("commit", "thin-peer", "thin-peer:base", timeout=1200)
+        host("save", "-o", out, "thin-peer:base", timeout=1200)
+    create = lambda: c.host.docker("create-tar", name, check=True, timeout=1200)
+    c.host.docker("create-container", "busybox:latest", name, check=True)
+    c.host.shell(name, fill, check=True, timeout=1200)
+    host("run", "-d", "--init", "--name", "thin-peer", "busybox:latest", "sleep", "infinity")
+    host("exec", "thin-peer", "sh", "-c", fill, timeout=1200)
+    size = f"{megabytes / 1000:g} GB"
+    settle()
+    ours = timed(create)
+    settle()
+    figures.pair(f"first create-tar, {size}", [ours], [timed(stock)], 1 / 1.5, what="docker commit + save")
+    first_sync(c, name)
+    first = c.runner_engine.image(tag)["Id"]
+    c.host.shell(name, alter, check=True, timeout=600)
+    host("exec", "thin-peer", "sh", "-c", alter, timeout=600)
+    settle()
+    ours = timed(create)
+    settle()
+    figures.pair(f"create-tar, {change} MB changed in {size}", [ours], [timed(stock)], 1 / 12, what="docker commit + save")
+    host("rm", "-f", "thin-peer"), host("rmi", "-f", "thin-peer:base", check=False)
+    out.unlink()
+    tar = c.host.tars / c.host.tars_of(name)[0]
+    settle()
+    ours, bytes_read = first_sync(c, name)
+    second = c.runner_engine.image(tag)["Id"]
+    runner("tag", first, tag), runner("rmi", second, check=False)
+    settle()
+    present = timed(lambda: runner("load", "-i", tar, timeout=1200))
+    runner("rmi", "-f", tag, first, second, check=False), runner("image", "prune", "-f")
+    settle()
+    empty = timed(lambda: runner("load", "-i", tar, timeout=1200))
+    figures.pair(f"sync, {change} MB changed in {size}", [ours], [present], 1 / 6, what="docker load -i, the other layers present")
+    figures.pair("the same, nothing present for docker", [ours], [empty], 1 / 35 if megabytes > 1000 else 1 / 50, what="docker load -i")
+    figures.single("read from the share for it", bytes_read / 1e6, change * 1.06 + 0.1, "MB")  # random data and its tar headers
+    c.host.docker("delete-container", name)
+
+
+def first_sync(c, name):
+    """Seconds of the sync that a task waits for and the bytes of layers it read, by the runner's own log."""
+    c.host.client("--target", "node1", "--container", name, "--cores", "0", "--wait", "--", "true", check=True, timeout=1200)
+    lines = [json.loads(line) for line in (c.runner.home / "log").read_text().splitlines() if line.startswith("{")]
+    newest = lambda message: next(l for l in reversed(lines) if l["message"] == message)
+    at = lambda message: datetime.fromisoformat(newest(message)["time"][:26])
+    return (at("environment brought up to date") - at("task accepted")).total_seconds(), int(newest("loaded an environment")["bytes"])
 
 
 def bench_task(c, figures, repeat, name):
@@ -212,7 +264,7 @@ def main():
     parser.add_argument("--json", type=Path)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--big", type=int, default=500, metavar="MB")
-    parser.add_argument("--only", nargs="+", choices=["create-tar", "sync", "task", "idle", "terminal"])
+    parser.add_argument("--only", nargs="+", choices=["create-tar", "sync", "task", "idle", "terminal", "thin"])
     options = parser.parse_args()
     wanted = lambda name: not options.only or name in options.only
     c, figures, few = Cluster(), Figures(), max(1, min(3, options.repeat))
@@ -235,6 +287,9 @@ def main():
         bench_task(c, figures, options.repeat, "bench-small")
     if wanted("terminal"):
         bench_terminal(c, figures, few, "bench-small")
+    if wanted("thin"):
+        bench_thin(c, figures, 500, 20_000, 1)
+        bench_thin(c, figures, 1500, 45_000, 28)
     if options.json:
         options.json.write_text(json.dumps({"machine": facts, "figures": figures.rows}, indent=2) + "\n")
     return 0 if all(row["kept"] for row in figures.rows) else 1

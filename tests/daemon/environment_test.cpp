@@ -3,17 +3,22 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <netinet/in.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <thread>
 
 #include "base/error.hpp"
 #include "docker/engine.hpp"
+#include "environment/load.hpp"
 #include "environment/publish.hpp"
 #include "environment/sync.hpp"
 
@@ -102,9 +107,11 @@ public:
 
 private:
   void tidy() {
-    try {
-      host.remove_container(container(), true);
-    } catch (const docker::DockerError&) {
+    for (const std::string& left : {container(), naming.next_container(name.str()), naming.previous_container(name.str())}) {
+      try {
+        host.remove_container(left, true);
+      } catch (const docker::DockerError&) {
+      }
     }
     for (docker::Engine* engine : {&host, &runner}) {
       try {
@@ -113,6 +120,56 @@ private:
       }
     }
   }
+};
+
+// A TCP port in front of a unix socket: the same daemon, seen as one on another machine.
+class Relay {
+public:
+  explicit Relay(std::string path) : path_(std::move(path)), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    REQUIRE(::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) == 0);
+    REQUIRE(::listen(listener_, 16) == 0);
+    ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
+    port_ = ntohs(address.sin_port);
+    threads_.emplace_back([this] { accept_all(); });
+  }
+  ~Relay() {
+    ::shutdown(listener_, SHUT_RDWR);
+    threads_.front().join();
+    for (const int fd : sockets_) ::shutdown(fd, SHUT_RDWR);
+    for (size_t i = 1; i < threads_.size(); ++i) threads_[i].join();
+    for (const int fd : sockets_) ::close(fd);
+    ::close(listener_);
+  }
+  int port() const { return port_; }
+
+private:
+  void accept_all() {
+    for (int client; (client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;) {
+      const int server = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      sockaddr_un address{};
+      address.sun_family = AF_UNIX;
+      path_.copy(address.sun_path, sizeof address.sun_path - 1);
+      if (::connect(server, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) std::abort();
+      for (const auto& [from, to] : {std::pair{client, server}, std::pair{server, client}}) {
+        sockets_.push_back(from);
+        threads_.emplace_back([from = from, to = to] {
+          char buffer[64 << 10];
+          for (ssize_t n; (n = ::read(from, buffer, sizeof buffer)) > 0;) {
+            for (ssize_t done = 0, m; done < n && (m = ::send(to, buffer + done, static_cast<size_t>(n - done), MSG_NOSIGNAL)) > 0;) done += m;
+          }
+          ::shutdown(to, SHUT_WR);
+        });
+      }
+    }
+  }
+  std::string path_;
+  int listener_, port_ = 0;
+  std::vector<int> sockets_;
+  std::deque<std::thread> threads_;
 };
 
 template <class Thrown, class Work>
@@ -162,7 +219,7 @@ TEST_CASE("publish, then sync, then nothing to do") {
 
   const SyncResult first = world.sync();
   CHECK(first.loaded);
-  CHECK(first.bytes_read == published.archive.size_bytes);
+  CHECK(first.bytes_read > 0);
   CHECK(first.tarball == published.version.tarball);
   CHECK(world.runner.inspect_image(world.tag).id == first.image_id);
   // What a user runs from the image by himself is not ours.
@@ -175,7 +232,7 @@ TEST_CASE("publish, then sync, then nothing to do") {
   const SyncResult second = world.sync();
   CHECK_FALSE(second.loaded);
   CHECK(second.image_id == first.image_id);
-  CHECK(second.bytes_read == 0);
+  CHECK(second.bytes_read < 16'000);  // the index
 }
 
 TEST_CASE("publishes in one second get versions of their own; old ones are pruned unless in use") {
@@ -275,21 +332,26 @@ TEST_CASE("cancelled at every step: as if nothing had been asked") {
   }
 }
 
-TEST_CASE("an image that was tagged before: moved by a success, kept by a failure") {
+TEST_CASE("the tag in the daemon is moved by a success that is asked to, kept by a failure, else left alone") {
   World world;
   world.make_container();
   const std::string before = world.host.inspect_image("busybox:latest").id;
   world.host.tag_image(before, world.tag);
   const CancelToken cancel;
   PublishOptions failing;
+  failing.keep_image = true;
   failing.progress = [&](const PublishProgress& progress) {
     if (progress.step == "writing") cancel.cancel();
   };
   CHECK_THROWS_AS(world.publish(failing, cancel), Cancelled);
   CHECK(world.host.inspect_image(world.tag).id == before);
   CHECK(world.running());
-  const auto published = world.publish();
-  CHECK(Syncer::needs_sync(world.host.find_image(world.tag), published.archive.identity) == false);
+  world.publish();
+  CHECK(world.host.inspect_image(world.tag).id == before);
+  PublishOptions keeping;
+  keeping.keep_image = true;
+  const auto published = world.publish(keeping);
+  CHECK_FALSE(Syncer::needs_sync(world.host.find_image(world.tag), published.archive.identity));
   CHECK(world.host.find_image(before));
 }
 
@@ -300,7 +362,6 @@ TEST_CASE("recover undoes what a crash left, also twice") {
   const auto versions = world.files();
   const PublishIntent intent = world.intent;
   world.host.stop_container(world.container(), std::chrono::seconds(5));
-  world.host.tag_image(world.host.commit(world.container(), {}, "", CancelToken{}), world.tag);
   const auto part = world.share().dir() / fmt::format(".riverbox-{}.4711.abcdef012345.part", Share::file_name(world.name, 99));
   const auto other = world.share().dir() / ".riverbox-other-99.tar.4711.abcdef012345.part";
   std::ofstream(part) << "half";
@@ -309,7 +370,6 @@ TEST_CASE("recover undoes what a crash left, also twice") {
   for (int i = 0; i < 2; ++i) {
     publisher.recover(intent);
     CHECK(world.running());
-    CHECK_FALSE(world.host.find_image(world.tag));
     CHECK_FALSE(fs::exists(part));
   }
   CHECK(fs::exists(other));
@@ -317,6 +377,166 @@ TEST_CASE("recover undoes what a crash left, also twice") {
   CHECK(world.files() == versions);
   world.host.remove_container(world.container(), true);
   CHECK_NOTHROW(publisher.recover(intent));
+}
+
+TEST_CASE("a crash at every moment of the renewal: one container under the proper name, with everything in it") {
+  for (int moment = 0; moment < 4; ++moment) {
+    CAPTURE(moment);
+    World world;
+    world.make_container();
+    world.change("precious");
+    const PublishIntent intent{world.container(), world.name.str(), true};
+    const std::string next = world.naming.next_container(world.name.str()), previous = world.naming.previous_container(world.name.str());
+    world.host.stop_container(world.container(), std::chrono::seconds(5));
+    const std::string image = world.host.commit(world.container(), {}, "", CancelToken{});
+    const auto current = world.host.inspect_container(world.container());
+    if (moment >= 1) world.host.clone_container(current, next, image, {});
+    if (moment >= 2) world.host.rename_container(world.container(), previous);
+    if (moment >= 3) world.host.rename_container(next, world.container());
+    Publisher publisher(world.host, world.naming, world.share());
+    for (int i = 0; i < 2; ++i) {
+      publisher.recover(intent);
+      CHECK(world.running());
+      CHECK(world.host.run_exec(world.container(), {"cat", "/state"}, std::chrono::seconds(20)).stdout_text == "precious\n");
+      CHECK((world.host.inspect_container(world.container()).id == current.id) == (moment < 3));
+      CHECK_THROWS_AS(world.host.inspect_container(next), docker::ContainerNotFoundError);
+      CHECK_THROWS_AS(world.host.inspect_container(previous), docker::ContainerNotFoundError);
+    }
+    world.host.remove_container(world.container(), true);
+    world.host.untag_image(image);
+  }
+}
+
+TEST_CASE("every version adds one small layer, and begins with the bytes of the one before") {
+  World world;
+  docker::ContainerSpec spec;
+  spec.image = world.host.inspect_image("busybox:latest").id;
+  spec.command = {"sleep", "1000000"};
+  spec.env = {"COLOUR=blue"};
+  spec.hostname = "workbench";
+  spec.memory_bytes = 64u << 20;
+  spec.mounts = {{"/tmp", "/host-tmp", true}};
+  spec.init = true;
+  spec.labels = world.naming.environment_labels(world.name.str());
+  spec.labels["note"] = "kept";
+  world.host.create_container(world.container(), spec);
+  world.host.start_container(world.container());
+  PublishOptions keep_all;
+  keep_all.keep_versions = 10;
+  const auto shell = [&](const char* script) { return world.host.run_exec(world.container(), {"sh", "-c", script}, std::chrono::seconds(60)); };
+
+  shell("head -c 3000000 /dev/urandom > /big; mkdir /d; echo a > /d/a; ln /d/a /d/b; mkfifo /d/pipe; ln -s a /d/link; chmod 4755 /d/a; chown 7:8 /d/a");
+  const auto first = world.publish(keep_all);
+  shell("rm -r /d; mkdir /d; echo new > /d/new; rm /bin/vi; echo \"$(printf 'x\\303\\251')\" > \"/d/$(printf 'x\\377y')\"");
+  const auto second = world.publish(keep_all);
+  const auto third = world.publish(keep_all);
+
+  CHECK(second.archive.layers.size() == first.archive.layers.size() + 1);
+  CHECK(second.archive.layers.back().size_bytes < 100'000);
+  CHECK(second.packaging.layers_taken_over == first.archive.layers.size());
+  CHECK(third.packaging.layers_taken_over == second.archive.layers.size());
+  for (const auto* published : {&first, &second, &third}) {
+    CHECK(published->packaging.way == (geteuid() == 0 ? "layers" : "save"));
+    CHECK(verify_archive(world.share().path_of(published->version.tarball), CancelToken{}).identity == published->archive.identity);
+  }
+  const auto bytes_of = [&](const Published& published) {
+    std::ifstream in(world.share().path_of(published.version.tarball), std::ios::binary);
+    return std::string((std::istreambuf_iterator<char>(in)), {});
+  };
+  CHECK(bytes_of(second).starts_with(std::string_view(bytes_of(first)).substr(0, second.packaging.bytes_taken_over)));
+
+  const auto container = world.host.inspect_container(world.container());
+  CHECK(container.labels.at("note") == "kept");
+  CHECK(shell("echo $COLOUR $(hostname) $(cat /d/new) $(ls /d | wc -l) $(test -e /host-tmp && echo mounted)").stdout_text == "blue workbench new 2 mounted\n");
+  CHECK(shell("cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null").stdout_text == "67108864\n");
+  CHECK_THROWS_AS(world.host.inspect_container(world.naming.previous_container(world.name.str())), docker::ContainerNotFoundError);
+
+  const auto synced = world.sync();
+  docker::ContainerSpec check;
+  check.image = synced.image_id;
+  check.command = {"sh", "-c", "cat /d/new; ls /bin/vi; wc -c < /big"};
+  const std::string id = world.runner.create_container("", check);
+  world.runner.start_container(id);
+  std::string out;
+  world.runner.follow_logs(id, CancelToken{}, [&](bool is_stderr, std::string_view bytes) { if (!is_stderr) out += bytes; });
+  world.runner.remove_container(id, true);
+  CHECK(out == "new\n3000000\n");
+}
+
+TEST_CASE("many layers become one, by themselves and when asked to; what is in them stays") {
+  World world;
+  world.make_container({{world.naming.label("entrypoint"), R"(["/bin/echo"])"}, {world.naming.label("command"), R"(["c"])"}});
+  const auto shell = [&](const char* script) { return world.host.run_exec(world.container(), {"sh", "-c", script}, std::chrono::seconds(60)).stdout_text; };
+  PublishOptions few;
+  few.max_layers = 3;
+  shell("echo 1 > /one; chown 5:6 /one; chmod 4711 /one; mkdir -p /d/e; ln /one /twin; ln -s one /link");
+  CHECK(world.publish(few).packaging.way != "squash");
+  shell("echo 2 > /two; rm /bin/vi");
+  CHECK(world.publish(few).packaging.way != "squash");
+  shell("echo 3 > /three");
+  const auto squashed = world.publish(few);
+  CHECK(squashed.packaging.way == "squash");
+  CHECK(squashed.archive.layers.size() == 1);
+  CHECK(verify_archive(world.share().path_of(squashed.version.tarball), CancelToken{}).identity == squashed.archive.identity);
+  CHECK(world.running());
+  CHECK(shell("cat /one /two /three; stat -c '%a %u %g %h' /one; readlink /link; ls -d /d/e; ls /bin/vi 2>/dev/null") == "1\n2\n3\n4711 5 6 2\none\n/d/e\n");
+  shell("echo 4 > /four");
+  const auto next = world.publish(few);
+  CHECK(next.archive.layers.size() == 2);
+  CHECK(next.packaging.layers_taken_over == 1);
+  PublishOptions asked;
+  asked.squash = true;
+  CHECK(world.publish(asked).archive.layers.size() == 1);
+  const auto image = world.runner.inspect_image(world.sync().image_id);
+  CHECK(image.entrypoint == std::vector<std::string>{"/bin/echo"});
+  CHECK(image.command == std::vector<std::string>{"c"});
+}
+
+TEST_CASE("a volume without a name keeps what is in it") {
+  World world;
+  world.make_container();
+  world.host.stop_container(world.container(), std::chrono::seconds(5));
+  const std::string image = world.host.commit(world.container(), {"VOLUME /data"}, "", CancelToken{});
+  world.host.remove_container(world.container(), true);
+  docker::ContainerSpec spec;
+  spec.image = image;
+  spec.command = {"sleep", "1000000"};
+  spec.init = true;
+  spec.labels = world.naming.environment_labels(world.name.str());
+  world.host.create_container(world.container(), spec);
+  world.host.start_container(world.container());
+  world.host.run_exec(world.container(), {"sh", "-c", "echo kept > /data/file"}, std::chrono::seconds(20));
+  for (int i = 0; i < 2; ++i) {
+    world.publish();
+    CHECK(world.host.run_exec(world.container(), {"cat", "/data/file"}, std::chrono::seconds(20)).stdout_text == "kept\n");
+  }
+}
+
+TEST_CASE("through the engine alone, as over the network, the archive is the same") {
+  World world;
+  world.make_container();
+  world.change("first");
+  PublishOptions keep_all;
+  keep_all.keep_versions = 10;
+  const auto direct = world.publish(keep_all);
+  Relay relay(docker::Endpoint::from_environment().host.substr(7));
+  docker::Engine remote(docker::Endpoint::parse(fmt::format("tcp://127.0.0.1:{}", relay.port())));
+  const Share elsewhere(world.share_dir / "elsewhere");
+  elsewhere.prepare();
+  world.change("second");
+  const auto saved = Publisher(remote, world.naming, elsewhere).publish(world.name, keep_all, CancelToken{}, [](const PublishIntent&) {}, [] {});
+  CHECK(saved.packaging.way == "save");
+  CHECK(has(saved.packaging.why, "over the network"));
+  CHECK(verify_archive(elsewhere.path_of(saved.version.tarball), CancelToken{}).identity == saved.archive.identity);
+  REQUIRE(saved.archive.layers.size() == direct.archive.layers.size() + 1);
+  for (size_t i = 0; i < direct.archive.layers.size(); ++i) {
+    CHECK(saved.archive.layers[i].offset == direct.archive.layers[i].offset);
+    CHECK(saved.archive.layers[i].diff_id == direct.archive.layers[i].diff_id);
+  }
+  world.change("third");
+  const auto next = Publisher(remote, world.naming, elsewhere).publish(world.name, keep_all, CancelToken{}, [](const PublishIntent&) {}, [] {});
+  CHECK(next.packaging.layers_taken_over == saved.archive.layers.size());
+  CHECK(world.running());
 }
 
 TEST_CASE("the entry point that the container's creator replaced is in the image again") {
@@ -472,6 +692,314 @@ TEST_CASE("a time-out ends the load and leaves nothing") {
   CHECK_THROWS_AS(syncer.ensure(world.name, "", cancel, stop_at_loading), Timeout);
   CHECK_FALSE(world.runner.find_image(world.tag));
   CHECK(world.sync().loaded);  // a later caller tries anew
+}
+
+// ---- thin loads
+
+namespace {
+
+// A large lower layer, then a small change: the first version is in the runner's daemon, the second is on the share.
+struct TwoVersions {
+  World world;
+  Published first, second;
+  SyncResult before;
+  explicit TwoVersions(const char* name = "env") : world(name) {
+    world.make_container();
+    REQUIRE(world.host.run_exec(world.container(), {"sh", "-c", "head -c 20000000 /dev/urandom > /large; echo kept > /kept"}, std::chrono::seconds(60)).exit_code == 0);
+    first = world.publish();
+    before = world.sync();
+    REQUIRE(world.host.run_exec(world.container(), {"sh", "-c", "head -c 300000 /dev/urandom > /small; rm /kept; echo new > /new"}, std::chrono::seconds(60)).exit_code == 0);
+    second = world.publish({.keep_versions = 5});
+  }
+  ~TwoVersions() { remove_from_runner(); }
+  // With one engine for both nothing is ever missing.
+  bool one_engine() const {
+    if (runner_host().empty()) MESSAGE("SKIPPED: one Docker Engine plays host and runner");
+    return runner_host().empty();
+  }
+  std::string shown(const std::string& image_id) {
+    docker::ContainerSpec spec;
+    spec.image = image_id;
+    spec.network = "none";
+    spec.command = {"sleep", "1000"};
+    const std::string id = world.runner.create_container(world.container() + "-look", spec);
+    world.runner.start_container(id);
+    const auto result = world.runner.run_exec(id, {"sh", "-c", "sha256sum < /large | cut -c1-64; cat /new; ls /kept 2>&1 | tail -c 26"}, std::chrono::seconds(60));
+    world.runner.remove_container(id, true);
+    return result.stdout_text;
+  }
+  std::vector<std::string> tags() {
+    std::vector<std::string> found;
+    const std::string start = world.tag.substr(0, world.tag.rfind(':') + 1);
+    for (const auto& image : world.runner.list_images_tagged(start + "*")) {
+      std::copy_if(image.tags.begin(), image.tags.end(), std::back_inserter(found), [&](const std::string& tag) { return tag.starts_with(start); });
+    }
+    std::sort(found.begin(), found.end());
+    return found;
+  }
+  void remove_from_runner() {
+    for (const std::string& tag : tags()) {
+      try {
+        world.runner.untag_image(tag);
+      } catch (const docker::DockerError&) {
+      }
+    }
+    for (const std::string& id : {before.image_id, second.archive.config_digest, second.archive.manifest_digest}) {
+      try {
+        if (!id.empty() && world.runner.find_image(id)) world.runner.untag_image(id);
+      } catch (const docker::DockerError&) {
+      }
+    }
+  }
+  // What the engine calls the second version.
+  std::string second_id() { return world.runner.containerd_store() ? second.archive.manifest_digest : second.archive.config_digest; }
+  std::uint64_t change_bytes() const { return second.archive.layers.back().size_bytes; }
+  void check_is_there(const SyncResult& result) {
+    CHECK(result.loaded);
+    CHECK(result.tarball == second.version.tarball);
+    CHECK(is_image_of(world.runner.inspect_image(world.tag), second.archive.identity));
+    CHECK(world.runner.inspect_image(world.tag).id == result.image_id);
+    CHECK(tags() == std::vector<std::string>{world.tag});
+  }
+};
+
+// Calls `work` the first time a load has decided what to send.
+SyncCallback when_loading(std::function<void()> work) {
+  return [work, done = std::make_shared<bool>(false)](const SyncProgress& progress) {
+    if (progress.step != "loading" || std::exchange(*done, true)) return;
+    work();
+  };
+}
+
+}  // namespace
+
+TEST_CASE("only what changed travels, and the image is the same as after a full load") {
+  TwoVersions two;
+  if (two.one_engine()) return;
+  CHECK(two.before.layers_left_out <= 1);  // busybox is there in its own right
+  CHECK(two.before.bytes_read >= two.first.archive.layers.back().size_bytes);
+  const auto begin = std::chrono::steady_clock::now();
+  const SyncResult thin = two.world.sync();
+  MESSAGE("thin sync: ", std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin).count(), " ms, ", thin.bytes_read, " bytes");
+  two.check_is_there(thin);
+  CHECK(thin.way == "thin");
+  CHECK(thin.layers_left_out == two.second.archive.layers.size() - 1);
+  CHECK(thin.bytes_read < two.change_bytes() + 16'000);
+  CHECK(thin.image_id == two.second_id());
+  const std::string content = two.shown(thin.image_id);
+  CHECK(has(content, "new\n"));
+  CHECK(has(content, "No such file or directory"));
+
+  two.remove_from_runner();
+  const SyncResult again = two.world.sync();
+  two.check_is_there(again);
+  CHECK(again.layers_left_out <= 1);
+  CHECK(again.image_id == thin.image_id);
+  CHECK(two.shown(again.image_id) == content);
+}
+
+TEST_CASE("with one version kept on the share, a containerd store is loaded thin by a memory, and rightly with a wrong one") {
+  TwoVersions two;
+  if (two.one_engine()) return;
+  const fs::path memory = two.world.share_dir / "images.json";
+  const SyncOptions options{.memory = memory};
+  for (const auto& version : two.world.share().versions(two.world.name)) {
+    if (version.tarball != two.second.version.tarball) two.world.share().remove(version);
+  }
+  Syncer(two.world.runner, two.world.naming, two.world.share(), options).ensure(two.world.name, "", {}, no_progress);
+  two.world.change("third");
+  two.world.publish({.keep_versions = 1});
+  const auto third = Syncer(two.world.runner, two.world.naming, two.world.share(), options).ensure(two.world.name, "", {}, no_progress);
+  CHECK(third.way == "thin");
+  CHECK(fs::exists(memory) == two.world.runner.containerd_store());
+  std::ofstream(memory) << "[[[";
+  two.world.change("fourth");
+  const auto published = two.world.publish({.keep_versions = 1});
+  Syncer(two.world.runner, two.world.naming, two.world.share(), options).ensure(two.world.name, "", {}, no_progress);
+  CHECK(is_image_of(two.world.runner.inspect_image(two.world.tag), published.archive.identity));
+}
+
+TEST_CASE("archives as `docker save` writes them load thin too") {
+  TwoVersions two;
+  if (two.one_engine()) return;
+  const auto path = two.world.share().path_of(two.second.version.tarball);
+  two.world.host.tag_image(two.second.archive.config_digest, two.world.tag);
+  {
+    std::ofstream out(path, std::ios::binary | std::ios::trunc);
+    two.world.host.save_image(two.world.tag, [&](std::string_view bytes) { out << bytes; }, CancelToken{});
+  }
+  fs::remove(two.world.share().index_path(two.second.version.tarball));
+  const SyncResult thin = two.world.sync();
+  two.check_is_there(thin);
+  if (two.world.runner.containerd_store()) {  // whose layers have another name there
+    CHECK(thin.way == "full");
+    return;
+  }
+  CHECK(thin.way == "thin");
+  CHECK(thin.bytes_read < two.change_bytes() + 50'000);
+}
+
+TEST_CASE("layers that vanish after they were counted on: the whole archive is loaded") {
+  TwoVersions two;
+  if (two.one_engine()) return;
+  Syncer syncer(two.world.runner, two.world.naming, two.world.share());
+  const SyncResult result = syncer.ensure(two.world.name, "", {}, when_loading([&] { two.world.runner.untag_image(two.world.tag); }));
+  two.check_is_there(result);
+  CHECK(result.way == "full");
+  CHECK(result.bytes_read > two.first.archive.layers.back().size_bytes);
+  CHECK(has(two.shown(result.image_id), "new\n"));
+}
+
+TEST_CASE("an archive that changes while it travels is refused, and nothing is left of it") {
+  TwoVersions two;
+  if (two.one_engine()) return;
+  Syncer syncer(two.world.runner, two.world.naming, two.world.share());
+  const auto path = two.world.share().path_of(two.second.version.tarball);
+  const auto grow = when_loading([&] { std::ofstream(path, std::ios::app) << "more"; });
+  const auto message = message_of<BadData>([&] { syncer.ensure(two.world.name, "", {}, grow); });
+  CHECK(has(message, "was changed while it was read"));
+  CHECK(has(message, "the old image is still in place"));
+  CHECK(two.world.runner.inspect_image(two.world.tag).id == two.before.image_id);
+  CHECK(two.tags() == std::vector<std::string>{two.world.tag});
+}
+
+TEST_CASE("a changed layer that is damaged: the old image stays, and the error names the layer") {
+  TwoVersions two;
+  if (two.one_engine()) return;
+  const auto path = two.world.share().path_of(two.second.version.tarball);
+  {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(two.second.archive.layers.back().offset + two.change_bytes() / 2));
+    file << "damage";
+  }
+  const auto message = message_of<docker::ImageImportError>([&] { two.world.sync(); });
+  CHECK(has(message, fmt::format("layer {}", two.second.archive.layers.size())));
+  CHECK(has(message, "the old image is still in place"));
+  CHECK(two.world.runner.inspect_image(two.world.tag).id == two.before.image_id);
+  CHECK(two.tags() == std::vector<std::string>{two.world.tag});
+}
+
+TEST_CASE("somebody prunes all the time: every load ends with the right image or an error, and the last one is right") {
+  TwoVersions two;
+  if (two.one_engine()) return;
+  std::atomic<bool> stop{false};
+  std::thread pruner([&] {
+    docker::Engine engine(docker::Endpoint::parse(runner_host()));
+    for (int round = 0; !stop; round += 3) {  // at ever other moments of a load
+      for (const std::string& tag : two.tags()) {
+        try {
+          engine.untag_image(tag);
+        } catch (const docker::DockerError&) {
+        }
+      }
+      for (int i = 0; i < 4 + round % 11 && !stop; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+  });
+  int loaded = 0, failed = 0;
+  for (int i = 0; i < 200 && loaded + failed < 5; ++i) {
+    try {
+      loaded += two.world.sync().loaded;
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    } catch (const docker::DockerError& error) {
+      ++failed;
+      MESSAGE(std::string(error.what()));
+    }
+  }
+  stop = true;
+  pruner.join();
+  MESSAGE(loaded, " loads, ", failed, " errors");
+  two.world.sync();
+  CHECK(is_image_of(two.world.runner.inspect_image(two.world.tag), two.second.archive.identity));
+  CHECK(has(two.shown(two.world.runner.inspect_image(two.world.tag).id), "new\n"));
+}
+
+TEST_CASE("two environments that share layers load at the same time") {
+  World one("one"), other("other");
+  one.make_container();
+  REQUIRE(one.host.run_exec(one.container(), {"sh", "-c", "head -c 20000000 /dev/urandom > /large"}, std::chrono::seconds(60)).exit_code == 0);
+  const Published published = one.publish();
+  fs::create_directories(other.share().dir());
+  // The same layers under the name of another environment: the tag in the archive has to be of that name.
+  other.host.tag_image(published.archive.config_digest, other.tag);
+  const auto path = other.share().path_of(Share::file_name(other.name, 7));
+  {
+    std::ofstream out(path, std::ios::binary);
+    other.host.save_image(other.tag, [&](std::string_view bytes) { out << bytes; }, CancelToken{});
+  }
+  std::vector<std::thread> threads;
+  std::atomic<int> right{0};
+  for (World* world : {&one, &other}) {
+    threads.emplace_back([&, world] {
+      const SyncResult result = world->sync();
+      if (is_image_of(world->runner.inspect_image(result.image_id), published.archive.identity)) ++right;
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  CHECK(right.load() == 2);
+  for (World* world : {&one, &other}) CHECK(is_image_of(world->runner.inspect_image(world->tag), published.archive.identity));
+}
+
+TEST_CASE("fifty callers on a cold node are one load") {
+  TwoVersions two;
+  if (two.one_engine()) return;
+  two.remove_from_runner();
+  const auto since = std::chrono::system_clock::now();
+  Syncer syncer(two.world.runner, two.world.naming, two.world.share());
+  const std::string wanted = two.second_id();
+  std::atomic<int> right{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 50; ++i) {
+    threads.emplace_back([&] {
+      if (syncer.ensure(two.world.name, "", {}, no_progress).image_id == wanted) ++right;
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  CHECK(right.load() == 50);
+  const auto seconds = [](auto time) { return std::chrono::duration<double>(time.time_since_epoch()).count(); };
+  const std::string command = fmt::format("docker -H {} events --since {:.3f} --until {:.3f} --filter event=load | wc -l", runner_host(), seconds(since),
+                                          seconds(std::chrono::system_clock::now()));
+  FILE* events = ::popen(command.c_str(), "r");
+  int loads = -1;
+  CHECK(std::fscanf(events, "%d", &loads) == 1);
+  ::pclose(events);
+  CHECK(loads == 1);
+}
+
+TEST_CASE("what a loader that was killed has left is removed by a later one") {
+  TwoVersions two;
+  if (two.one_engine()) return;
+  const std::string start = two.world.tag.substr(0, two.world.tag.rfind(':') + 1);
+  const std::string recent = fmt::format("{}loading-{}-0000abcd", start, unix_seconds(wall_now()));
+  two.world.runner.tag_image(two.before.image_id, start + "loading-1700000000-0000abcd");
+  two.world.runner.tag_image(two.before.image_id, recent);
+  two.world.sync();
+  CHECK(two.tags() == std::vector<std::string>{two.world.tag, recent});
+  two.world.runner.untag_image(recent);
+}
+
+TEST_CASE("the image that a newer version replaced goes unless that is not wanted or it is used") {
+  for (const bool wanted : {true, false}) {
+    TwoVersions two;
+    if (two.one_engine()) return;
+    Syncer syncer(two.world.runner, two.world.naming, two.world.share(), {.remove_superseded = wanted});
+    syncer.ensure(two.world.name, "", {}, no_progress);
+    CHECK(two.world.runner.find_image(two.before.image_id));  // somebody may be about to use it
+    two.world.change("third");
+    two.world.publish();
+    const SyncResult third = syncer.ensure(two.world.name, "", {}, no_progress);
+    CHECK(third.way == "thin");
+    CHECK(two.world.runner.find_image(two.before.image_id).has_value() == !wanted);
+  }
+}
+
+TEST_CASE("a daemon behind TCP is loaded thin as well") {
+  TwoVersions two;
+  if (two.one_engine()) return;
+  const Relay relay(runner_host().substr(7));
+  docker::Engine remote(docker::Endpoint::parse(fmt::format("tcp://127.0.0.1:{}", relay.port())));
+  const SyncResult thin = Syncer(remote, two.world.naming, two.world.share()).ensure(two.world.name, "", {}, no_progress);
+  two.check_is_there(thin);
+  CHECK(thin.way == "thin");
 }
 
 int main(int argc, char** argv) {

@@ -1,7 +1,7 @@
 """kill -9 of the host in the middle of create-tar. Whatever the moment: no partial version is ever visible, the old one stays usable,
 and after a restart the container runs, no tag and no temporary file is left, and create-tar works again.
 
-RIVERBOX_KILL_MOMENTS (default 24) says how many moments are tried, spread evenly over the time that one create-tar takes.
+RIVERBOX_KILL_MOMENTS (default 20) says how many moments are tried, spread evenly over the time that one create-tar takes.
 """
 import hashlib
 import json
@@ -14,7 +14,7 @@ import unittest
 from cluster import Host, bin_dir, shared
 from process import wait_until, work_dir
 
-MOMENTS = int(os.environ.get("RIVERBOX_KILL_MOMENTS", "24"))
+MOMENTS = int(os.environ.get("RIVERBOX_KILL_MOMENTS", "20"))
 NAME = "kill-env"
 
 

@@ -27,7 +27,7 @@ def _test(command):
         c = shared()
         env = {**os.environ, "DOCKER_HOST": c.host_engine.host, "RIVERBOX_TEST_SECOND_DOCKER_HOST": c.runner_engine.host}
         c.debian()
-        done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900)
         if done.returncode == 77:
             self.skipTest(done.stderr.strip())
         self.assertEqual(done.returncode, 0, done.stdout[-4000:] + done.stderr[-4000:])

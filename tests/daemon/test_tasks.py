@@ -312,7 +312,7 @@ class SyncTimeout(unittest.TestCase):
         self.addCleanup(host.stop)
         host.docker("create-container", "busybox:latest", "slow-env", check=True)
         self.addCleanup(lambda: host.docker("delete-container", "slow-env"))
-        host.shell("slow-env", "head -c 900000000 /dev/urandom > /root/blob\n", check=True, timeout=120)
+        host.shell("slow-env", "head -c 350000000 /dev/urandom > /root/blob\n", check=True, timeout=120)
         host.docker("create-tar", "slow-env", check=True, timeout=180)
         runner = Runner(host, c.runner_engine, "slowpoke", docker={"image_sync_timeout": 1})
         self.addCleanup(runner.stop)

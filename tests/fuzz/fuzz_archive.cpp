@@ -34,6 +34,7 @@ std::optional<Archive> read_headers(std::string_view bytes) {
 
 bool same(const Archive& a, const Archive& b) {
   return a.identity == b.identity && a.config_digest == b.config_digest && a.repo_tags == b.repo_tags && a.size_bytes == b.size_bytes &&
+         a.manifest_digest == b.manifest_digest && a.config.offset == b.config.offset && a.manifest.offset == b.manifest.offset &&
          std::equal(a.layers.begin(), a.layers.end(), b.layers.begin(), b.layers.end(), [](const Layer& x, const Layer& y) {
            return x.member == y.member && x.offset == y.offset && x.size_bytes == y.size_bytes && x.compressed == y.compressed;
          });

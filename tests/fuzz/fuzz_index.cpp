@@ -16,6 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   MUST_HOLD(archive->size_bytes == kTarSize);
   MUST_HOLD(Digest::is_valid(archive->config_digest));
   MUST_HOLD(archive->layers.size() == archive->identity.diff_ids.size());
+  MUST_HOLD(archive->manifest_digest.empty() || Digest::is_valid(archive->manifest_digest));
+  for (const Span& span : {archive->config, archive->manifest}) MUST_HOLD(span.offset <= kTarSize && span.size_bytes <= kTarSize - span.offset);
   for (const Layer& layer : archive->layers) {
     MUST_HOLD(Digest::is_valid(layer.diff_id));
     MUST_HOLD(layer.offset <= kTarSize && layer.size_bytes <= kTarSize - layer.offset);

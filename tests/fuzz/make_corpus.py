@@ -34,7 +34,7 @@ def tar(members, fmt=tarfile.GNU_FORMAT):
     return data + b"\0" * (-len(data) % 512 + 1024)
 
 
-def image(oci=False, packed=False, tags=("hakuriver/env:base",), twins=False, config_name=None, tweak=None, extra=()):
+def image(oci=False, packed=False, tags=("hakuriver/env:base",), twins=False, config_name=None, tweak=None, extra=(), oci_manifest=None):
     layers = [b"layer one"] * (2 if twins else 1)
     config = json.dumps({"architecture": "amd64", "os": "linux", "created": "2026-11-21T23:10:12.372627458Z",
                          "rootfs": {"type": "layers", "diff_ids": ["sha256:" + sha(layer) for layer in layers]}}).encode()
@@ -53,7 +53,12 @@ def image(oci=False, packed=False, tags=("hakuriver/env:base",), twins=False, co
     if tweak:
         manifest = tweak(manifest)
     members.append((config_path, config))
-    if oci:
+    if oci_manifest:
+        entries = [{"digest": "sha256:" + sha(blob), "size": len(blob)} for blob in stored]
+        text = json.dumps(oci_manifest({"config": {"digest": "sha256:" + sha(config), "size": len(config)}, "layers": entries})).encode()
+        index = {"manifests": [{"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "sha256:" + sha(text), "size": len(text)}]}
+        members += [("blobs/sha256/" + sha(text), text), ("index.json", json.dumps(index).encode()), ("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')]
+    elif oci:
         members += [("index.json", b'{"schemaVersion":2,"manifests":[{"annotations":{"io.containerd.image.name":"docker.io/hakuriver/env:base"}}]}'),
                     ("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')]
     members.append(("manifest.json", json.dumps(manifest).encode()))
@@ -69,6 +74,10 @@ def archives():
     yield "free-config-name", tar(image(config_name="config.json"))
     yield "oci", tar(image(oci=True))
     yield "oci-gzip", tar(image(oci=True, packed=True))
+    yield "oci-manifest", tar(image(oci=True, twins=True, oci_manifest=lambda m: m))
+    yield "oci-manifest-of-another", tar(image(oci=True, oci_manifest=lambda m: dict(m, layers=[])))
+    yield "oci-manifest-twice", tar(image(oci=True, oci_manifest=lambda m: dict(m, Layers=[])))
+    yield "oci-manifest-damaged", tar(image(oci=True, oci_manifest=lambda m: m)).replace(b'{"config": {', b'{"config" :{')
     yield "foreign-tag", tar(image(tags=("debian:12",)))
     yield "two-images", tar(image(tweak=lambda m: m * 2))
     yield "missing-layer", tar(image(tweak=lambda m: [dict(m[0], Layers=["gone"])]))
@@ -95,9 +104,63 @@ def indexes():
     yield "half", text[: len(text) // 2].encode()
     for key, value in {"format": 2, "size_bytes": 1, "config_digest": "sha256:../x", "created": "yesterday", "layers": {}, "repo_tags": [1]}.items():
         yield "wrong-" + key, json.dumps(dict(good, **{key: value})).encode()
+    spans = {"manifest_digest": digest, "config": {"offset": 1024, "size_bytes": 100}, "manifest": {"offset": 2048, "size_bytes": 100}}
+    yield "spans", json.dumps(dict(good, **spans)).encode()
+    yield "span-outside", json.dumps(dict(good, **dict(spans, manifest={"offset": 10240, "size_bytes": 1}))).encode()
+    yield "span-odd", json.dumps(dict(good, **dict(spans, config=[]))).encode()
     layer = dict(good["layers"][0], offset=2**64 - 1)
     yield "layer-outside", json.dumps(dict(good, layers=[layer])).encode()
     yield "deep", b"[" * 1000
+    yield "empty", b""
+
+
+def records():
+    entries = [{"type": 2, "payload": "aGVhZA==", "position": 0}, {"type": 1, "name": "usr/bin/x", "size": 7, "payload": "AAA=", "position": 1},
+               {"type": 1, "name_raw": "eP95", "size": 9, "position": 2}, {"type": 1, "name": "empty", "position": 3}]
+    good = "".join(json.dumps(entry) + "\n" for entry in entries).encode()
+    yield "good", good
+    yield "gzip", gzip.compress(good, mtime=0)
+    yield "truncated-gzip", gzip.compress(good, mtime=0)[:-6]
+    yield "no-newline-at-the-end", good[:-1]
+    yield "nested", b'{"type":{"type":1}}\n'
+    yield "negative", b'{"type":1,"size":-5,"name":"x"}\n'
+    yield "not-base64", b'{"type":2,"payload":"?"}\n'
+
+
+def layers():
+    change = [("etc", tarfile.DIRTYPE, ""), ("etc/passwd", b"root"), ("etc/.wh.gone", b""), ("opt/.wh..wh..opq", b""), ("opt/x", b"1"),
+              ("y", tarfile.LNKTYPE, "opt/x"), ("bin", tarfile.SYMTYPE, "usr/bin"), ("dev/null", tarfile.CHRTYPE, ""), ("pipe", tarfile.FIFOTYPE, "")]
+    plain = tar(change)
+    yield "plain", plain
+    yield "gzip", gzip.compress(plain, mtime=0)
+    yield "gzip-two-members", gzip.compress(plain[:1024], mtime=0) + gzip.compress(plain[1024:], mtime=0)
+    yield "gzip-truncated", gzip.compress(plain, mtime=0)[:-12]
+    yield "pax", tar([("\u00fc" * 90, b"x")], tarfile.PAX_FORMAT)
+    yield "long-name", tar([("n" * 180, b"x"), ("l", tarfile.SYMTYPE, "t" * 180)])
+    yield "two-layers", tar([("a/b", b"1"), ("a/c", b"2")])[:2048] + tar([(".wh.a", b""), ("a", b"file"), ("a", tarfile.DIRTYPE, "")])
+    yield "packages", tar([("var/lib/dpkg/status", b"Package: a\nStatus: install ok installed\nVersion: 1\n\n"), ("lib/apk/db/installed", b"P:b\nV:2\n\n"),
+                           ("x/c-3.dist-info/METADATA", b"Name: c\nVersion: 3\n\nVersion: 4\n")])
+    yield "traversal", tar([("../../x", b"x")])
+    yield "link-outside", tar([("x", tarfile.LNKTYPE, "../../etc/passwd")])
+    yield "absolute", tar([("/etc/x", b"x")])
+    yield "deletes-dots", tar([("a/.wh...", b"")])
+    yield "truncated", plain[:-1600]
+    yield "no-end", plain[:-1024]
+    yield "deep", tar([("d/" * 300 + "x", b"x")])
+    yield "zstd", b"\x28\xb5\x2f\xfd" + b"x" * 60
+    yield "text", b"layer one"
+    yield "empty", b""
+
+
+def answers():
+    head = b"HTTP/1.1 200 OK\r\n"
+    yield "length", head + b"Content-Length: 5\r\n\r\nhello"
+    yield "chunked", head + b"Transfer-Encoding: chunked\r\n\r\n3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nTrailer: x\r\n\r\n"
+    yield "to-the-end", b"HTTP/1.0 200 OK\r\n\r\nhello"
+    yield "continue", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno"
+    yield "no-content", b"HTTP/1.1 204 No Content\r\n\r\n"
+    yield "chunk-too-large", head + b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"
+    yield "no-http", b"SSH-2.0-OpenSSH\r\n"
     yield "empty", b""
 
 
@@ -108,7 +171,7 @@ def names():
 
 
 def main():
-    for target, seeds in {"archive": archives(), "index": indexes(), "share_name": names()}.items():
+    for target, seeds in {"answer": answers(), "archive": archives(), "index": indexes(), "layer": layers(), "share_name": names(), "tar_split": records()}.items():
         folder = ROOT / target
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

@@ -35,6 +35,10 @@ TEST_CASE("live names") {
   CHECK(complete({"docker", "stop-container", ""}) == Words{"containers-1", "containers-2", "other"});
   CHECK(complete({"docker", "stop-container", "cont"}) == Words{"containers-1", "containers-2"});
   CHECK(complete({"docker", "stop-container", "x", ""}) == Words{});  // it takes one name
+  CHECK(complete({"docker", "diff", "x", ""}) == Words{"versions-1", "versions-2", "other"});
+  CHECK(complete({"docker", "diff", "x", "y", "v"}) == Words{"versions-1", "versions-2"});
+  CHECK(complete({"docker", "delete-tar", "--force", "x", "o"}) == Words{"other"});
+  CHECK(complete({"docker", "verify", "env"}) == Words{"environments-1", "environments-2"});
   CHECK(complete({"docker-shell", "o"}) == Words{"other"});
   CHECK(complete({"client", "--container", "env"}) == Words{"environments-1", "environments-2"});
   CHECK(complete({"client", "--container=env"}) == Words{"--container=environments-1", "--container=environments-2"});

@@ -81,7 +81,8 @@ struct Image {
   std::vector<std::string> repo_tags = {"hakuriver/env:base"};
   std::string created = "2026-11-21T23:10:12.372627458Z";
   bool oci = false, compressed = false;
-  std::string config_override, manifest_override, index_override;
+  bool oci_manifest = false;  // of an OCI archive: index.json names an image manifest
+  std::string config_override, manifest_override, index_override, oci_manifest_override;
 
   std::string config() const {
     if (!config_override.empty()) return config_override;
@@ -101,6 +102,23 @@ struct Image {
     for (size_t i = 0; i < layers.size(); ++i) paths += fmt::format("{}\"{}\"", paths.empty() ? "" : ",", layer_path(i));
     for (const auto& tag : repo_tags) tags += fmt::format("{}\"{}\"", tags.empty() ? "" : ",", tag);
     return fmt::format(R"([{{"Config":"{}","RepoTags":{},"Layers":[{}]}}])", config_path(), tags.empty() ? "null" : "[" + tags + "]", paths);
+  }
+  std::string oci_manifest_text() const {
+    if (!oci_manifest_override.empty()) return oci_manifest_override;
+    const auto descriptor = [](const std::string& type, const std::string& bytes) {
+      return fmt::format(R"({{"mediaType":"application/vnd.oci.image.{}","digest":"sha256:{}","size":{}}})", type, hex_of(bytes), bytes.size());
+    };
+    std::string blobs;
+    for (size_t i = 0; i < layers.size(); ++i) blobs += (blobs.empty() ? "" : ",") + descriptor(compressed ? "layer.v1.tar+gzip" : "layer.v1.tar", stored(i));
+    return fmt::format(R"({{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":[{}]}})",
+                       descriptor("config.v1+json", config()), blobs);
+  }
+  std::string manifest_digest() const { return "sha256:" + hex_of(oci_manifest_text()); }
+  std::string index() const {
+    if (!index_override.empty()) return index_override;
+    if (!oci_manifest) return R"({"schemaVersion":2,"manifests":[]})";
+    return fmt::format(R"({{"schemaVersion":2,"manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{}","size":{}}}]}})",
+                       manifest_digest(), oci_manifest_text().size());
   }
   TarBuilder members() const {
     TarBuilder tar;
@@ -125,7 +143,8 @@ struct Image {
     }
     tar.add(config_path(), config());
     if (oci) {
-      tar.add("index.json", index_override.empty() ? R"({"schemaVersion":2,"manifests":[]})" : index_override);
+      if (oci_manifest) tar.add("blobs/sha256/" + manifest_digest().substr(7), oci_manifest_text());
+      tar.add("index.json", index());
       tar.add("oci-layout", R"({"imageLayoutVersion":"1.0.0"})");
     }
     tar.add("manifest.json", manifest());

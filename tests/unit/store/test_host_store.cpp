@@ -209,13 +209,13 @@ TEST_CASE_FIXTURE(Fixture, "nodes keep their row and get a new epoch with every 
 }
 
 TEST_CASE_FIXTURE(Fixture, "publications that are under way") {
-  publications.record({"torch", "c1", "sha256:a", true});
-  publications.record({"torch", "c1", "sha256:b", false});
-  publications.record({"base", "c2", "", true});
+  publications.record({"torch", "c1", true});
+  publications.record({"torch", "c3", false});
+  publications.record({"base", "c2", true});
   auto all = publications.all();
   REQUIRE(all.size() == 2);
   CHECK(all[0].name == "base");
-  CHECK(all[1].previous_image_id == "sha256:b");
+  CHECK(all[1].container == "c3");
   CHECK_FALSE(all[1].was_running);
   publications.forget("torch");
   publications.forget("absent");

@@ -1,0 +1,178 @@
+#include "environment/archive_builder.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "base/sha256.hpp"
+#include "environment/tar_format.hpp"
+#include "os/fd.hpp"
+
+namespace riverbox::environment {
+namespace {
+
+using Json = nlohmann::ordered_json;  // the same image gives the same bytes
+
+constexpr size_t kChunk = 1u << 20;
+constexpr std::uint64_t kCopyStep = 256u << 20;    // whole blocks of every file system: extents can be shared
+constexpr std::uint64_t kTell = 4u << 20;
+constexpr std::uint64_t kHandOver = 64u << 20;     // so that the last fsync finds little to do
+
+std::string blob(const std::string& digest) { return "blobs/sha256/" + digest.substr(7); }
+
+void write_at(int fd, std::string_view bytes, std::uint64_t offset, const std::filesystem::path& path) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw IoError(fmt::format("write '{}'", path.string()), errno, "Check the space on the share.");
+    bytes.remove_prefix(static_cast<size_t>(n));
+    offset += static_cast<std::uint64_t>(n);
+  }
+}
+
+// Up to `size` bytes at the same offset of another file; how many it were.
+std::uint64_t copy_some(int from, int to, std::uint64_t offset, std::uint64_t size, const std::filesystem::path& path) {
+  auto in = static_cast<off64_t>(offset), out = in;
+  const ssize_t n = ::copy_file_range(from, &in, to, &out, size, 0);
+  if (n > 0) return static_cast<std::uint64_t>(n);
+  if (n == 0) throw UnusableSource("the older archive is shorter than it was");
+  if (errno == ENOSPC || errno == EDQUOT || errno == EIO) throw IoError(fmt::format("write '{}'", path.string()), errno, "Check the space on the share.");
+  // Two file systems, or one that cannot: by hand.
+  const std::string bytes = os::pread_exact(from, static_cast<size_t>(std::min<std::uint64_t>(size, kChunk)), in, path);
+  write_at(to, bytes, offset, path);
+  return bytes.size();
+}
+
+}  // namespace
+
+// One layer on its way into the file and through the hash.
+class ArchiveBuilder::LayerSink final : public ByteSink {
+public:
+  LayerSink(ArchiveBuilder& owner, std::uint64_t begin) : owner_(owner), begin_(begin) {}
+
+  std::pair<char*, size_t> space() override {
+    if (!chunk_) chunk_ = std::make_shared<std::string>(kChunk, '\0');
+    return {chunk_->data() + used_, kChunk - used_};
+  }
+  void filled(size_t size) override {
+    used_ += size;
+    if (used_ == kChunk) flush();
+  }
+  void flush() {
+    if (used_ == 0) return;
+    chunk_->resize(used_);
+    owner_.hash_.push(chunk_);
+    write_at(owner_.fd_, *chunk_, begin_ + size_bytes_, owner_.path_);
+    size_bytes_ += used_;
+    used_ = 0;
+    chunk_.reset();
+    owner_.advance(begin_ + size_bytes_);
+  }
+  std::uint64_t size_bytes() const { return size_bytes_; }
+
+private:
+  ArchiveBuilder& owner_;
+  std::uint64_t begin_, size_bytes_ = 0;
+  std::shared_ptr<std::string> chunk_;
+  size_t used_ = 0;
+};
+
+ArchiveBuilder::ArchiveBuilder(int fd, std::filesystem::path path, std::function<void(std::uint64_t)> report)
+    : fd_(fd), path_(std::move(path)), report_(std::move(report)) {}
+ArchiveBuilder::~ArchiveBuilder() = default;
+
+size_t ArchiveBuilder::take_over(const std::filesystem::path& older_path, const Archive& older, const std::vector<std::string>& diff_ids) {
+  const os::UniqueFd from = os::open_read(older_path);
+  std::uint64_t end = 0;
+  size_t count = 0;
+  for (; count < std::min(diff_ids.size(), older.layers.size()); ++count) {
+    const Layer& layer = older.layers[count];
+    if (layer.diff_id != diff_ids[count]) break;
+    if (layers_.contains(layer.diff_id)) continue;  // equal layers are stored once
+    // The header is what this class would write: then so is everything before and in between.
+    if (layer.compressed || layer.offset != end + kTarBlock) break;
+    if (os::pread_exact(from.get(), kTarBlock, static_cast<off_t>(end), older_path) != encode_tar_header(blob(layer.diff_id), layer.size_bytes)) break;
+    layers_.emplace(layer.diff_id, layer.size_bytes);
+    end = layer.offset + padded(layer.size_bytes);
+  }
+  for (std::uint64_t at = 0; at < end; advance(at)) at += copy_some(from.get(), fd_, at, std::min(kCopyStep, end - at), path_);
+  size_bytes_ = end;
+  return count;
+}
+
+void ArchiveBuilder::add_layer(const std::string& diff_id, LayerSource& source, size_t index) {
+  if (layers_.contains(diff_id)) return;
+  if (const std::string found = add_new_layer(source, index); found != diff_id) {
+    throw UnusableSource(fmt::format("layer {} has the digest {} instead of {}", index + 1, found, diff_id));
+  }
+}
+
+std::string ArchiveBuilder::add_new_layer(LayerSource& source, size_t index) {
+  const std::uint64_t header_at = size_bytes_;
+  LayerSink sink(*this, header_at + kTarBlock);
+  source.write_layer(index, sink);
+  sink.flush();
+  const std::string diff_id = hash_.finish().str();
+  write_at(fd_, encode_tar_header(blob(diff_id), sink.size_bytes()), header_at, path_);
+  layers_.emplace(diff_id, sink.size_bytes());
+  size_bytes_ = header_at + kTarBlock + padded(sink.size_bytes());  // what is left of the block reads as zeros
+  return diff_id;
+}
+
+Archive ArchiveBuilder::finish(std::string_view config, const std::vector<std::string>& diff_ids, const std::string& tag) {
+  const std::string config_digest = Sha256::of(config).str();
+  Json layers = Json::array(), paths = Json::array();
+  for (const std::string& diff_id : diff_ids) {
+    layers.push_back({{"mediaType", "application/vnd.oci.image.layer.v1.tar"}, {"digest", diff_id}, {"size", layers_.at(diff_id)}});
+    paths.push_back(blob(diff_id));
+  }
+  const Json manifest{{"schemaVersion", 2},
+                      {"mediaType", "application/vnd.oci.image.manifest.v1+json"},
+                      {"config", {{"mediaType", "application/vnd.oci.image.config.v1+json"}, {"digest", config_digest}, {"size", config.size()}}},
+                      {"layers", layers}};
+  const std::string manifest_text = manifest.dump(), manifest_digest = Sha256::of(manifest_text).str();
+  // A containerd store takes the name from here, a graph-driver store from manifest.json.
+  const Json index{{"schemaVersion", 2},
+                   {"mediaType", "application/vnd.oci.image.index.v1+json"},
+                   {"manifests", Json::array({{{"mediaType", "application/vnd.oci.image.manifest.v1+json"},
+                                               {"digest", manifest_digest},
+                                               {"size", manifest_text.size()},
+                                               {"annotations", {{"io.containerd.image.name", "docker.io/" + tag},
+                                                                {"org.opencontainers.image.ref.name", tag.substr(tag.rfind(':') + 1)}}}}})}};
+  const Json docker_manifest = Json::array({{{"Config", blob(config_digest)}, {"RepoTags", Json::array({tag})}, {"Layers", paths}}});
+  add_blob(blob(config_digest), config);
+  add_blob(blob(manifest_digest), manifest_text);
+  add_blob("index.json", index.dump());
+  add_blob("oci-layout", R"({"imageLayoutVersion":"1.0.0"})");
+  add_blob("manifest.json", docker_manifest.dump());
+  write_at(fd_, std::string(2 * kTarBlock, '\0'), size_bytes_, path_);
+  size_bytes_ += 2 * kTarBlock;
+  return read_archive(path_);
+}
+
+void ArchiveBuilder::add_blob(std::string_view name, std::string_view bytes) {
+  std::string member = encode_tar_header(name, bytes.size());
+  member += bytes;
+  member.resize(kTarBlock + padded(bytes.size()));
+  write_at(fd_, member, size_bytes_, path_);
+  size_bytes_ += member.size();
+}
+
+void ArchiveBuilder::advance(std::uint64_t end) {
+  if (end - told_bytes_ >= kTell) {
+    told_bytes_ = end;
+    report_(end);
+  }
+  if (end - handed_over_bytes_ < kHandOver) return;
+  // Only a hint, and not every file system takes it.
+  sync_file_range(fd_, static_cast<off64_t>(handed_over_bytes_), static_cast<off64_t>(end - handed_over_bytes_), SYNC_FILE_RANGE_WRITE);
+  handed_over_bytes_ = end;
+}
+
+}  // namespace riverbox::environment

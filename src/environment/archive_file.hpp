@@ -1,0 +1,45 @@
+// An archive opened for reading: what it is, from its index where that fits, and its bytes. Notices when the file changes meanwhile.
+// Blocking; one thread at a time.
+#pragma once
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <filesystem>
+
+#include "environment/archive.hpp"
+#include "os/fd.hpp"
+
+namespace riverbox::environment {
+
+class ArchiveFile {
+public:
+  // Reads the index if it fits the file, else the headers of the archive. Throws IoError, and BadData as read_archive() does.
+  ArchiveFile(std::filesystem::path tar, const std::filesystem::path& index_file);
+  const Archive& archive() const { return archive_; }
+  // Reads the small members. An index that says something else than they do is found out by that, and the archive itself is read: archive() may
+  // be another one afterwards.
+  void read_documents();
+  const Documents& documents() const { return documents_; }  // after read_documents()
+  // Forgets the index.
+  void read_headers();
+  bool from_index() const { return from_index_; }
+
+  const std::filesystem::path& path() const { return path_; }
+  int fd() const { return fd_.get(); }
+  // What was read of the share so far, the index included.
+  std::uint64_t bytes_read() const { return bytes_read_; }
+  // Throws BadData when the file is not what it was when it was opened.
+  void check_unchanged() const;
+
+private:
+  bool documents_fit_index();
+  std::filesystem::path path_;
+  os::UniqueFd fd_;
+  struct stat opened_ {};
+  Archive archive_;
+  Documents documents_;
+  bool from_index_ = false, has_documents_ = false;
+  std::uint64_t bytes_read_ = 0;
+};
+
+}  // namespace riverbox::environment

@@ -1,0 +1,56 @@
+#include "environment/chain.hpp"
+
+#include "base/log.hpp"
+
+namespace riverbox::environment {
+
+ContainerChain::ContainerChain(docker::Engine& engine, const docker::Naming& naming, std::string name)
+    : engine_(engine), naming_(naming), name_(std::move(name)), proper_(naming.environment_container(name_)),
+      next_(naming.next_container(name_)), previous_(naming.previous_container(name_)) {}
+
+// create next, previous <- proper, proper <- next, remove previous: at every moment the names tell how far it came.
+void ContainerChain::renew(const docker::Container& current, const std::string& image_id) {
+  try {
+    engine_.clone_container(current, next_, image_id, {{naming_.label("chained"), "true"}});
+    engine_.rename_container(proper_, previous_);
+    engine_.rename_container(next_, proper_);
+  } catch (...) {
+    settle();
+    throw;
+  }
+  try {
+    engine_.remove_container(previous_, true, true);
+  } catch (const docker::DockerError& error) {  // settle() removes it another time
+    log::warning("environment", "the container of the version before stays", {{"container", previous_}, {"reason", error.what()}});
+  }
+}
+
+void ContainerChain::settle() {
+  if (!find_ours(proper_)) {
+    if (find_ours(previous_)) engine_.rename_container(previous_, proper_);
+    else if (find_ours(next_)) engine_.rename_container(next_, proper_);
+    else return;
+  }
+  remove_if_ours(next_);
+  remove_if_ours(previous_);
+}
+
+std::optional<docker::Container> ContainerChain::find_ours(const std::string& container_name) {
+  try {
+    auto found = engine_.inspect_container(container_name);
+    if (found.name != container_name) return std::nullopt;  // the Engine also answers for ID prefixes
+    for (const auto& [key, value] : naming_.environment_labels(name_)) {
+      const auto label = found.labels.find(key);
+      if (label == found.labels.end() || label->second != value) return std::nullopt;
+    }
+    return found;
+  } catch (const docker::ContainerNotFoundError&) {
+    return std::nullopt;
+  }
+}
+
+void ContainerChain::remove_if_ours(const std::string& container_name) {
+  if (find_ours(container_name)) engine_.remove_container(container_name, true, true);
+}
+
+}  // namespace riverbox::environment

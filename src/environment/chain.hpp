@@ -1,0 +1,28 @@
+// The chain: after a commit the environment container is made again from the new image, so that the next commit holds only the next change.
+// Docker has no "change the image of a container": the old one steps aside under another name until the new one stands in its place.
+#pragma once
+#include <string>
+
+#include "docker/engine.hpp"
+#include "docker/naming.hpp"
+
+namespace riverbox::environment {
+
+class ContainerChain {
+public:
+  // `name` of the environment. All calls block; the caller serialises them for one name.
+  ContainerChain(docker::Engine& engine, const docker::Naming& naming, std::string name);
+  // `current` does not run. Afterwards a container from `image_id` has its name, and it is gone. On any error it is in its place again.
+  void renew(const docker::Container& current, const std::string& image_id);
+  // After a crash at any moment: exactly one container has the proper name, no other is left. Idempotent.
+  void settle();
+
+private:
+  std::optional<docker::Container> find_ours(const std::string& container_name);
+  void remove_if_ours(const std::string& container_name);
+  docker::Engine& engine_;
+  const docker::Naming& naming_;
+  const std::string name_, proper_, next_, previous_;
+};
+
+}  // namespace riverbox::environment

@@ -1,0 +1,59 @@
+// Brings one archive into one daemon: thin where the daemon has layers of it, whole where it has none or anything is odd, and never a worse image than
+// before. The image arrives under a tag of its own, is examined there, and only then becomes the environment's.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "base/cancel.hpp"
+#include "docker/engine.hpp"
+#include "environment/archive_file.hpp"
+#include "environment/present.hpp"
+
+namespace riverbox::environment {
+
+struct SyncProgress {
+  std::string step;                         // "checking", "loading", "verifying"
+  std::uint64_t bytes = 0, total_bytes = 0;
+};
+using SyncCallback = std::function<void(const SyncProgress&)>;
+
+// Is the image of the daemon the one in the archive? The Id is no answer: it means different things in the two stores.
+bool is_image_of(const docker::Image& image, const Identity& identity);
+
+struct LoadReport {
+  docker::Image image;
+  bool thin = false;
+  size_t layers_left_out = 0;
+  std::uint64_t layer_bytes = 0;  // of layers, read from the file
+};
+
+class Loader {
+public:
+  // `tag` is what the image is called in the end, `is_new` that there is no image called so yet. Everything outlives the loader.
+  Loader(docker::Engine& engine, PresentLayers& present, const std::string& tag, bool is_new)
+      : engine_(engine), present_(present), tag_(tag), is_new_(is_new) {}
+  // `file` has its documents read. Throws docker::ImageImportError (which layer, why), docker::DockerConnectionError, BadData for a file that changes,
+  // IoError, Cancelled, Timeout. Then the tag is what it was.
+  LoadReport load(ArchiveFile& file, const NextKnownVersion& known_versions, const CancelToken& cancel, const SyncCallback& progress);
+  // Removes what a loader that died has left behind, long ago.
+  void sweep();
+
+private:
+  std::optional<LoadReport> try_thin(ArchiveFile& file, const NextKnownVersion& known_versions, const CancelToken& cancel, const SyncCallback& progress,
+                                     std::string& why_full);
+  LoadReport load_whole(ArchiveFile& file, const CancelToken& cancel, const SyncCallback& progress);
+  docker::Image bring(ArchiveFile& file, const Shipment& shipment, const CancelToken& cancel, const SyncCallback& progress);
+  docker::Image examine(const Archive& archive, const std::string& arrival_tag);
+  std::string arrival_tag() const;
+  void untag(const std::string& tag) noexcept;
+
+  docker::Engine& engine_;
+  PresentLayers& present_;
+  const std::string& tag_;
+  bool is_new_;
+  std::uint64_t layer_bytes_ = 0;
+};
+
+}  // namespace riverbox::environment

@@ -1,0 +1,83 @@
+// The versions of environments on the share: what they are, how they differ, which stay, whether they are whole. All calls block.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/cancel.hpp"
+#include "base/time.hpp"
+#include "environment/pins.hpp"
+#include "environment/share.hpp"
+#include "environment/version_diff.hpp"
+#include "host/environments.hpp"
+#include "store/host_store.hpp"
+
+namespace riverbox::host {
+
+struct VersionFacts {
+  environment::Version version;
+  bool newest = false, pinned = false;
+  std::string problem;  // why the archive cannot be read; then nothing below is known
+  WallTime created{};   // of the image
+  size_t layers = 0;
+  std::uint64_t own_bytes = 0;  // of the layers that the next older version does not have
+};
+
+struct VersionComparison {
+  environment::Version a, b;
+  environment::VersionDiff diff;
+};
+
+struct VerifiedVersion {
+  std::string environment;
+  environment::Version version;
+  std::string damage;  // empty: whole
+  enum class Index { unchanged, rewritten, not_written } index = Index::unchanged;
+  std::string index_problem;  // not_written: why
+};
+
+class Versions {
+public:
+  Versions(environment::Share share, store::TaskRepository& tasks) : share_(std::move(share)), pins_(share_), tasks_(tasks) {}
+
+  // Newest first. Throws NotFound when there is none.
+  std::vector<VersionFacts> list(const std::string& name) const;
+  // `which`: "newest", "previous", the number, the tarball, or the first digits of the image ID. Throws NotFound and InvalidInput, both with the
+  // versions there are.
+  environment::Version find(const std::string& name, const std::string& which) const;
+  VersionComparison diff(const std::string& name, const std::string& a, const std::string& b, const CancelToken& cancel) const;
+
+  struct Pinned {
+    environment::Version version;
+    bool changed = false;
+  };
+  Pinned set_pinned(const std::string& name, const std::string& which, bool pinned);
+  bool is_pinned(const environment::Version& version) const { return pins_.is_pinned(version); }
+
+  struct Removal {
+    std::optional<std::string> which;  // nullopt: the only one there is
+    bool all = false, force = false;
+  };
+  // Throws Conflict when one of them is pinned or in use, unless forced; then none is removed.
+  std::vector<environment::Version> remove(const std::string& name, const Removal& removal);
+
+  // Every byte of every archive, of one environment or of all; indexes that are missing or wrong are written anew. What is damaged is reported
+  // and left as it is. Throws Cancelled.
+  std::vector<VerifiedVersion> verify(const std::optional<std::string>& name, const StepCallback& progress, const CancelToken& cancel) const;
+
+private:
+  // False: it was deleted meanwhile.
+  bool verify_one(VerifiedVersion& one, const std::function<void(std::uint64_t bytes)>& tell, const CancelToken& cancel) const;
+  // Why this version must not go; empty: nothing speaks against it.
+  std::string reason_to_stay(const EnvironmentName& name, const environment::Version& version, bool newest) const;
+
+  environment::Share share_;
+  environment::Pins pins_;
+  store::TaskRepository& tasks_;
+  std::mutex changing_;  // pins and removals: a version that is being pinned is not removed
+};
+
+}  // namespace riverbox::host
