@@ -151,5 +151,5 @@ TEST_CASE("ten thousand files are listed at once") {
   const auto elapsed = (std::clock() - begin) * 1000 / CLOCKS_PER_SEC;
   CHECK(listing.size() == 500);
   MESSAGE("10,000 files: ", elapsed, " ms");
-  CHECK(elapsed < 400);  // 50 in a release build; sanitizers and debug builds cost the rest
+  CHECK(elapsed < 3000);  // 50 in a release build; sanitizers on a slow machine cost the rest, a second pass over the folder would cost minutes
 }
