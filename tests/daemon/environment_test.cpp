@@ -880,6 +880,8 @@ TEST_CASE("a changed layer that is damaged: the old image stays, and the error n
 }
 
 TEST_CASE("somebody prunes all the time: every load ends with the right image or an error, and the last one is right") {
+  const char* rounds = std::getenv("RIVERBOX_TEST_PRUNE_ROUNDS");  // scripts/test --soak: each takes seconds
+  const int wanted = rounds ? std::atoi(rounds) : 2;
   TwoVersions two;
   if (two.one_engine()) return;
   std::atomic<bool> stop{false};
@@ -896,7 +898,7 @@ TEST_CASE("somebody prunes all the time: every load ends with the right image or
     }
   });
   int loaded = 0, failed = 0;
-  for (int i = 0; i < 200 && loaded + failed < 5; ++i) {
+  for (int i = 0; i < 200 && loaded + failed < wanted; ++i) {
     try {
       loaded += two.world.sync().loaded;
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
