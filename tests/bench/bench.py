@@ -141,11 +141,10 @@ def bench_thin(c, figures, megabytes, files, change):
     """Both sides make the same environment and the same change; docker commits its container again, as HakuRiver does."""
     name, tag, out = f"thin-{megabytes}", f"hakuriver/thin-{megabytes}:base", work_dir() / "docker-save.tar"
     host, runner = c.host_engine.docker, c.runner_engine.docker
-    fill = f"""
-        mkdir -p /opt/big /opt/small; cd /opt
-        for i in $(seq {max(1, (megabytes - files // 100) // 100)}); do head -c 100000000 /dev/urandom > big/$i; done
-        for d in $(seq {files // 500}); do mkdir small/$d; head -c 2000000 /dev/urandom | split -b 4000 -a 3 - small/$d/f; done"""
-    alter = f"rm -r /opt/small/1; head -c {change * 900_000} /dev/urandom > /opt/new; mkdir /opt/more; head -c {change * 100_000} /dev/urandom | split -b 2000 -a 3 - /opt/more/f"
+    small_files = lambda folder, count: ("awk 'BEGIN { for (i = 0; i < 40; i++) line = line \"0123456789\"; for (n = 0; n < %d; n++) { d = \"%s/\" int(n / 500); "
+                                         "if (n %% 500 == 0) system(\"mkdir -p \" d); f = d \"/\" n; for (i = 0; i < 10; i++) print n, i, line > f; close(f) } }'" % (count, folder))
+    fill = f"mkdir -p /opt/big; for i in $(seq {max(1, (megabytes - files // 250) // 100)}); do head -c 100000000 /dev/urandom > /opt/big/$i; done; {small_files('/opt/small', files)}"
+    alter = f"rm -r /opt/small/0; head -c {change * 900_000} /dev/urandom > /opt/new; {small_files('/opt/more', change * 20)}"
     def stock():
         host("commit", "thin-peer", "thin-peer:base", timeout=1200)
         host("save", "-o", out, "thin-peer:base", timeout=1200)
