@@ -176,6 +176,8 @@ public:
                      const CancelToken& cancel);
   void tag_image(const std::string& id, const std::string& reference);
   void untag_image(const std::string& reference);  // DELETE /images/{ref}?noprune=0: removes layers nobody uses
+  // Removes an image that has no tag and that no container and no other image needs; else, and on any error, it stays. Never throws.
+  void remove_unused_image(const std::string& id) noexcept;
   // GET /images/{ref}/get; `sink` gets the bytes as they come and may throw.
   void save_image(const std::string& reference, const std::function<void(std::string_view)>& sink, const CancelToken& cancel);
   // GET /containers/{id}/export: the file system of a container as one tar.

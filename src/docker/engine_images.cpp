@@ -1,4 +1,5 @@
 // Images: inspect, pull, commit, tag, save, load.
+#include "base/log.hpp"
 #include "docker/engine_impl.hpp"
 #include "docker/json_fields.hpp"
 #include "docker/progress.hpp"
@@ -146,6 +147,15 @@ void Engine::untag_image(const std::string& reference) {
   auto call = image_call("remove", reference, "DELETE", "?noprune=0");
   call.request.silence = minutes(10);  // deletes the files of the layers
   impl_->api.send(std::move(call));
+}
+
+void Engine::remove_unused_image(const std::string& id) noexcept {
+  try {
+    const auto image = find_image(id);
+    if (image && image->tags.empty()) untag_image(id);  // the daemon refuses while something needs it
+  } catch (const std::exception& error) {
+    log::debug("docker", "an image stays", {{"image", id}, {"reason", error.what()}});
+  }
 }
 
 void Engine::save_image(const std::string& reference, const std::function<void(std::string_view)>& sink, const CancelToken& cancel) {

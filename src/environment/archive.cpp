@@ -110,19 +110,21 @@ Archive read_archive(const std::filesystem::path& tar) {
   return read_archive(file.fd.get(), file.size_bytes, tar, documents, bytes_read);
 }
 
-Archive verify_archive(const std::filesystem::path& tar, const CancelToken& cancel) {
+Archive verify_archive(const std::filesystem::path& tar, const CancelToken& cancel, const std::function<void(std::uint64_t)>& tell) {
   try {
     const OpenFile file = open_archive_file(tar);
     posix_fadvise(file.fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
     ArchiveVerifier verifier;
     std::string buffer(1u << 20, '\0');
-    for (;;) {
+    for (std::uint64_t bytes = 0;;) {
       cancel.check("verifying an archive");
+      if (tell) tell(bytes);
       const ssize_t n = ::read(file.fd.get(), buffer.data(), buffer.size());
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) throw IoError(fmt::format("read '{}'", tar.string()), errno);
       if (n == 0) return verifier.finish();
       verifier.feed({buffer.data(), static_cast<size_t>(n)});
+      bytes += static_cast<std::uint64_t>(n);
     }
   } catch (const BadData& error) {
     throw damaged(tar, error);

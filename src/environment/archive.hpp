@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -73,8 +74,8 @@ private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-// The whole file through ArchiveVerifier.
-Archive verify_archive(const std::filesystem::path& tar, const CancelToken& cancel);
+// The whole file through ArchiveVerifier. `tell` hears about once per MB how much has been read.
+Archive verify_archive(const std::filesystem::path& tar, const CancelToken& cancel, const std::function<void(std::uint64_t bytes)>& tell = {});
 
 // The index beside an archive (design: ".riverbox/<name>-<ts>.json"). It can always be rebuilt from the tar.
 void write_index(const std::filesystem::path& index_file, const Archive& archive);

@@ -36,14 +36,13 @@ void write_at(int fd, std::string_view bytes, std::uint64_t offset, const std::f
   }
 }
 
-// Up to `size` bytes at the same offset of another file; how many it were.
+// Up to `size` bytes at the same offset of another file; how many it were, at least one.
 std::uint64_t copy_some(int from, int to, std::uint64_t offset, std::uint64_t size, const std::filesystem::path& path) {
   auto in = static_cast<off64_t>(offset), out = in;
   const ssize_t n = ::copy_file_range(from, &in, to, &out, size, 0);
   if (n > 0) return static_cast<std::uint64_t>(n);
-  if (n == 0) throw UnusableSource("the older archive is shorter than it was");
-  if (errno == ENOSPC || errno == EDQUOT || errno == EIO) throw IoError(fmt::format("write '{}'", path.string()), errno, "Check the space on the share.");
-  // Two file systems, or one that cannot: by hand.
+  if (n < 0 && (errno == ENOSPC || errno == EDQUOT)) throw IoError(fmt::format("write '{}'", path.string()), errno, "Check the space on the share.");
+  // Two file systems, or one that cannot: by hand, and that says what is wrong.
   const std::string bytes = os::pread_exact(from, static_cast<size_t>(std::min<std::uint64_t>(size, kChunk)), in, path);
   write_at(to, bytes, offset, path);
   return bytes.size();
@@ -88,6 +87,15 @@ ArchiveBuilder::ArchiveBuilder(int fd, std::filesystem::path path, std::function
 ArchiveBuilder::~ArchiveBuilder() = default;
 
 size_t ArchiveBuilder::take_over(const std::filesystem::path& older_path, const Archive& older, const std::vector<std::string>& diff_ids) {
+  try {
+    return copy_leading_layers(older_path, older, diff_ids);
+  } catch (...) {
+    layers_.clear();  // the first layer begins at the beginning again; what was copied is written over
+    throw;
+  }
+}
+
+size_t ArchiveBuilder::copy_leading_layers(const std::filesystem::path& older_path, const Archive& older, const std::vector<std::string>& diff_ids) {
   const os::UniqueFd from = os::open_read(older_path);
   std::uint64_t end = 0;
   size_t count = 0;

@@ -23,7 +23,7 @@ public:
   ArchiveBuilder(int fd, std::filesystem::path path, std::function<void(std::uint64_t size_bytes)> report);
   ~ArchiveBuilder();
   // First of all: the leading layers that an older archive of this form begins with are taken over as they are, without reading them where the file
-  // system shares extents or copies on the server. Returns how many of `diff_ids` that were.
+  // system shares extents or copies on the server. Returns how many of `diff_ids` that were. After an error it is as if it had not been called.
   size_t take_over(const std::filesystem::path& older_path, const Archive& older, const std::vector<std::string>& diff_ids);
   // The next layer. A layer that is there already is not written twice. Throws UnusableSource when its bytes have another digest.
   void add_layer(const std::string& diff_id, LayerSource& source, size_t index);
@@ -35,6 +35,7 @@ public:
 
 private:
   class LayerSink;
+  size_t copy_leading_layers(const std::filesystem::path& older_path, const Archive& older, const std::vector<std::string>& diff_ids);
   void add_blob(std::string_view name, std::string_view bytes);
   void advance(std::uint64_t end);
 

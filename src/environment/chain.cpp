@@ -10,14 +10,9 @@ ContainerChain::ContainerChain(docker::Engine& engine, const docker::Naming& nam
 
 // create next, previous <- proper, proper <- next, remove previous: at every moment the names tell how far it came.
 void ContainerChain::renew(const docker::Container& current, const std::string& image_id) {
-  try {
-    engine_.clone_container(current, next_, image_id, {{naming_.label("chained"), "true"}});
-    engine_.rename_container(proper_, previous_);
-    engine_.rename_container(next_, proper_);
-  } catch (...) {
-    settle();
-    throw;
-  }
+  engine_.clone_container(current, next_, image_id, {{naming_.label("chained"), "true"}});
+  engine_.rename_container(proper_, previous_);
+  engine_.rename_container(next_, proper_);
   try {
     engine_.remove_container(previous_, true, true);
   } catch (const docker::DockerError& error) {  // settle() removes it another time

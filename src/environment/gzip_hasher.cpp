@@ -8,11 +8,15 @@ namespace riverbox::environment {
 namespace {
 
 constexpr size_t kBuffer = 128u << 10;
-// Deflate packs at most 1032 : 1, so only a large blob can be a bomb. Below this nobody is bothered: layers of zeros are legal.
-constexpr std::uint64_t kAlwaysAllowed = 64ull << 30;
-constexpr std::uint64_t kMaxRatio = 300;
 
 }  // namespace
+
+bool is_gzip_bomb(std::uint64_t packed_bytes, std::uint64_t unpacked_bytes) {
+  // Deflate packs at most 1032 : 1, so only a large layer can be a bomb. Below this nobody is bothered: layers of zeros are legal.
+  constexpr std::uint64_t kAlwaysAllowed = 64ull << 30;
+  constexpr std::uint64_t kMaxRatio = 300;
+  return unpacked_bytes > std::max(kAlwaysAllowed, kMaxRatio * packed_bytes);
+}
 
 GzipHasher::GzipHasher() : buffer_(kBuffer, '\0') {
   if (inflateInit2(&stream_, 15 + 16) != Z_OK) throw InternalError("cannot start zlib");
@@ -39,7 +43,7 @@ void GzipHasher::feed(std::string_view bytes) {
     if (rc == Z_STREAM_END) ended_ = true;
     else if (rc == Z_BUF_ERROR) break;  // wants more input
     else if (rc != Z_OK) broken_ = true;
-    if (out_bytes_ > std::max(kAlwaysAllowed, kMaxRatio * in_bytes_)) broken_ = true;
+    if (is_gzip_bomb(in_bytes_, out_bytes_)) broken_ = true;
   }
 }
 

@@ -10,6 +10,9 @@
 
 namespace riverbox::environment {
 
+// Whether a gzip stream has grown beyond what an honest layer can be.
+bool is_gzip_bomb(std::uint64_t packed_bytes, std::uint64_t unpacked_bytes);
+
 class GzipHasher {
 public:
   GzipHasher();

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "environment/gzip_hasher.hpp"
 #include "environment/tar_format.hpp"
 #include "os/fd.hpp"
 
@@ -13,9 +14,6 @@ namespace riverbox::environment {
 namespace {
 
 constexpr size_t kSmallRead = 4u << 10, kLargeRead = 128u << 10;
-// Deflate packs at most 1032 : 1, so only a large layer can be a bomb. The same rule as for archives that are verified.
-constexpr std::uint64_t kAlwaysAllowed = 64ull << 30;
-constexpr std::uint64_t kMaxRatio = 300;
 
 // The bytes of the layer's member in the archive.
 class PlainBytes : public LayerBytes {
@@ -108,7 +106,7 @@ private:
     }
     const size_t made = size - stream_.avail_out;
     out_bytes_ += made;
-    if (out_bytes_ > std::max(kAlwaysAllowed, kMaxRatio * in_bytes_)) throw BadData("its gzip stream is absurdly large");
+    if (is_gzip_bomb(in_bytes_, out_bytes_)) throw BadData("its gzip stream is absurdly large");
     return made;
   }
 

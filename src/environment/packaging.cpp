@@ -69,7 +69,8 @@ void Packager::build(os::PendingFile& file, LayerSource& source, const std::opti
       const std::filesystem::path path = share_.path_of(older->tarball);
       packaging_.layers_taken_over = builder.take_over(path, open_archive(path, share_.index_path(older->tarball)), image_.diff_ids);
       packaging_.bytes_taken_over = builder.size_bytes();
-    } catch (const BadData& error) {  // a damaged older version is no reason not to make a good one
+    } catch (const Error& error) {  // an older version that is damaged or cannot be read is no reason not to make a good one
+      options_.cancel->check("packaging an environment");
       log::warning(kComponent, "nothing is taken over from the older version", {{"archive", older->tarball}, {"reason", error.fact()}});
     }
   }

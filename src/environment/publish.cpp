@@ -86,12 +86,6 @@ docker::Container find_our_container(docker::Engine& engine, const docker::Namin
   return std::move(*found);
 }
 
-// Removes an image that nothing points to any more. One that has a tag or a container is left alone.
-void remove_untagged(docker::Engine& engine, const std::string& image_id) {
-  const auto image = engine.find_image(image_id);
-  if (image && image->tags.empty()) engine.untag_image(image_id);
-}
-
 void start_again(docker::Engine& engine, const std::string& container) {
   try {
     const auto state = engine.inspect_container(container).state;
@@ -142,15 +136,15 @@ public:
     published.version.image_id = archive_.config_digest;
     attempt("cannot prune old versions", name_.str(), [&] { prune(published); });
     if (options_.keep_image) attempt("cannot tag the new image", tag_, [&] { retag(); });
-    if (container_.labels.contains(naming_.label("chained"))) remove_if_unused(container_.image_id);  // of the version before
+    if (container_.labels.contains(naming_.label("chained"))) engine_.remove_unused_image(container_.image_id);  // of the version before
     return published;
   }
 
   // After an error. False: something is left for recover().
   bool undo() {
     if (running_again_.valid()) running_again_.wait();
-    bool clean = true;
-    if (!image_id_.empty() && !renewed_) clean &= attempt("cannot remove the unfinished image", image_id_, [&] { remove_untagged(engine_, image_id_); });
+    bool clean = attempt("cannot put the container in its place", intent_.container, [&] { chain_.settle(); });
+    if (!image_id_.empty() && !renewed_) engine_.remove_unused_image(image_id_);
     if (intent_.was_running) clean &= attempt("cannot start the container again", intent_.container, [&] { start_again(engine_, intent_.container); });
     return clean;
   }
@@ -184,6 +178,7 @@ private:
       } catch (const docker::DockerError& error) {
         // The old one is as good, only the next version will hold this one's changes once more.
         log::warning(kComponent, "the environment container could not be made again from its new image", {{"container", intent_.container}, {"reason", error.what()}});
+        chain_.settle();
       }
       if (intent_.was_running) engine_.start_container(intent_.container);
     });
@@ -195,7 +190,7 @@ private:
     try {
       Squashed squashed = squash(engine_, intent_.container, image, tag_, final_path_, cancel_,
                                  [&](std::uint64_t bytes) { report("squashing", bytes, std::max(image.size_bytes, bytes)); });
-      remove_if_unused(std::exchange(image_id_, squashed.image.id));
+      engine_.remove_unused_image(std::exchange(image_id_, squashed.image.id));
       image = std::move(squashed.image);
       archive_ = std::move(squashed.archive);
       packaging_ = {"squash", {}, 1, 0, 0};
@@ -234,16 +229,7 @@ private:
   void retag() {
     const auto previous = engine_.find_image(tag_);
     engine_.tag_image(image_id_, tag_);
-    if (previous && previous->id != image_id_) remove_if_unused(previous->id);
-  }
-
-  // An image that only we may have made: without a tag, and the engine knows no container and no other image that needs it.
-  void remove_if_unused(const std::string& image_id) {
-    try {
-      remove_untagged(engine_, image_id);
-    } catch (const docker::DockerError& error) {
-      log::debug(kComponent, "an older image stays", {{"image", image_id}, {"reason", error.what()}});
-    }
+    if (previous && previous->id != image_id_) engine_.remove_unused_image(previous->id);
   }
 
   void prune(Published& published) {

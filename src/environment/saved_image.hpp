@@ -26,8 +26,6 @@ public:
   void write_layer(size_t index, ByteSink& sink) override;
 
 private:
-  void inflate_layer(const Layer& layer, ByteSink& sink);
-  void read_layer(const Layer& layer, const std::function<void(std::string_view)>& take);
   std::unique_ptr<os::PendingFile> file_;
   ArchiveWriter writer_;
   Archive archive_;

@@ -273,13 +273,7 @@ void Syncer::retire(const EnvironmentName& name, const std::string& image_id) {
     const std::lock_guard lock(mutex_);
     outdated = std::exchange(retired_[name], image_id);
   }
-  if (outdated.empty() || outdated == image_id) return;
-  try {
-    const auto image = engine_.find_image(outdated);
-    if (image && image->tags.empty()) engine_.untag_image(outdated);
-  } catch (const docker::DockerError& error) {  // a container still uses it
-    log::debug(kComponent, "an outdated image stays", {{"image", outdated}, {"reason", error.what()}});
-  }
+  if (!outdated.empty() && outdated != image_id) engine_.remove_unused_image(outdated);
 }
 
 }  // namespace riverbox::environment

@@ -173,19 +173,10 @@ EnvironmentContainer Environments::remove(const std::string& text) {
   auto found = resolve(text);
   environment::ContainerChain(engine_, naming_, found.name.str()).settle();  // what one has left goes too
   engine_.remove_container(found.container.id, true);
-  if (found.container.labels.contains(naming_.label("chained"))) remove_image_of(found);
+  // The image that the last create-tar committed, and those before it, are nobody's without their container.
+  if (found.container.labels.contains(naming_.label("chained"))) engine_.remove_unused_image(found.container.image_id);
   log::info("host", "environment container deleted", {{"environment", found.name.str()}});
   return found;
-}
-
-// The image that the last create-tar committed, and those before it, are nobody's without their container.
-void Environments::remove_image_of(const EnvironmentContainer& environment) {
-  try {
-    auto image = engine_.find_image(environment.container.image_id);
-    if (image && image->tags.empty()) engine_.untag_image(image->id);
-  } catch (const docker::DockerError& e) {  // used by a container or an image that somebody made from it
-    log::debug("host", "the image of a deleted environment stays", {{"environment", environment.name.str()}, {"reason", e.what()}});
-  }
 }
 
 environment::Published Environments::create_tar(const std::string& text, bool squash, const StepCallback& progress) {

@@ -67,7 +67,6 @@ public:
 private:
   // Throws NotFound, or Conflict for a container that is not ours.
   EnvironmentContainer resolve(const std::string& name);
-  void remove_image_of(const EnvironmentContainer& environment);
   void undo_interrupted(const store::PublicationRecord& publication);
   class Turn;  // one create-tar of an environment at a time
 

@@ -1,8 +1,5 @@
 #include "host/versions.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 
@@ -11,7 +8,6 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
-#include "os/fd.hpp"
 
 namespace riverbox::host {
 namespace {
@@ -103,23 +99,6 @@ bool is_younger(const std::filesystem::path& file, const std::filesystem::path& 
   if (error) return false;
   const auto b = std::filesystem::last_write_time(other, error);
   return !error && a > b;
-}
-
-environment::Archive verify_file(const std::filesystem::path& tar, const std::function<void(std::uint64_t bytes)>& tell, const CancelToken& cancel) {
-  const os::UniqueFd fd = os::open_read(tar);
-  posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
-  environment::ArchiveVerifier verifier;
-  std::string buffer(1u << 20, '\0');
-  for (std::uint64_t bytes = 0;;) {
-    cancel.check("verifying an archive");
-    tell(bytes);
-    const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw IoError(fmt::format("read '{}'", tar.string()), errno);
-    if (n == 0) return verifier.finish();
-    verifier.feed({buffer.data(), static_cast<size_t>(n)});
-    bytes += static_cast<std::uint64_t>(n);
-  }
 }
 
 }  // namespace
@@ -249,7 +228,7 @@ bool Versions::verify_one(VerifiedVersion& one, const std::function<void(std::ui
   const auto tar = share_.path_of(one.version.tarball), index = share_.index_path(one.version.tarball);
   environment::Archive archive;
   try {
-    archive = verify_file(tar, tell, cancel);
+    archive = environment::verify_archive(tar, cancel, tell);
   } catch (const BadData& e) {
     one.damage = e.fact();
   } catch (const IoError& e) {

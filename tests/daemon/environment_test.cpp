@@ -407,6 +407,20 @@ TEST_CASE("a crash at every moment of the renewal: one container under the prope
   }
 }
 
+TEST_CASE("a container that cannot be made again stays, runs, and its version is published") {
+  World world;
+  world.make_container();
+  world.change("one");
+  docker::ContainerSpec foreign;
+  foreign.image = world.host.inspect_image("busybox:latest").id;
+  world.host.create_container(world.naming.next_container(world.name.str()), foreign);
+  const std::string before = world.host.inspect_container(world.container()).id;
+  const auto published = world.publish();
+  CHECK(verify_archive(world.share().path_of(published.version.tarball), CancelToken{}).identity == published.archive.identity);
+  CHECK(world.host.inspect_container(world.container()).id == before);
+  CHECK(world.running());
+}
+
 TEST_CASE("every version adds one small layer, and begins with the bytes of the one before") {
   World world;
   docker::ContainerSpec spec;
