@@ -158,4 +158,16 @@ void throw_connection_error(CURL* easy, CURLcode code, const Endpoint& endpoint,
       "Check DOCKER_HOST" + std::string(endpoint.tls || unix_socket ? "." : "; a daemon with TLS needs DOCKER_TLS_VERIFY=1."));
 }
 
+int connect_only(CURL* easy, const Endpoint& endpoint, const std::string& action, char* error_buffer) {
+  configure(easy, endpoint);
+  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error_buffer);
+  curl_easy_setopt(easy, CURLOPT_URL, url_of(endpoint, "/").c_str());
+  curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
+  if (const auto code = curl_easy_perform(easy); code != CURLE_OK) throw_connection_error(easy, code, endpoint, action, error_buffer);
+  curl_socket_t socket = CURL_SOCKET_BAD;
+  if (curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &socket) != CURLE_OK || socket == CURL_SOCKET_BAD)
+    throw DockerConnectionError("cannot " + action + ": the Docker daemon closed the connection");
+  return socket;
+}
+
 }  // namespace riverbox::docker

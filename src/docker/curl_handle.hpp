@@ -47,4 +47,8 @@ void configure(CURL* easy, const Endpoint& endpoint);
 [[noreturn]] void throw_connection_error(CURL* easy, CURLcode code, const Endpoint& endpoint, const std::string& action,
                                          const std::string& detail);
 
+// Connects and nothing more: what goes over the socket is the caller's. `error_buffer` (CURL_ERROR_SIZE) outlives `easy`. Returns the socket, which
+// is the handle's. Throws DockerConnectionError.
+int connect_only(CURL* easy, const Endpoint& endpoint, const std::string& action, char* error_buffer);
+
 }  // namespace riverbox::docker

@@ -17,15 +17,7 @@ constexpr size_t kMaxHeadBytes = 64 << 10, kMaxRefusalBytes = 64 << 10;
 class HijackedStream final : public Stream {
 public:
   HijackedStream(const Endpoint& endpoint, const std::string& action) : endpoint_(endpoint), action_(action), easy_(make_easy()) {
-    configure(easy_.get(), endpoint_);
-    curl_easy_setopt(easy_.get(), CURLOPT_ERRORBUFFER, error_);
-    curl_easy_setopt(easy_.get(), CURLOPT_URL, url_of(endpoint_, "/").c_str());
-    curl_easy_setopt(easy_.get(), CURLOPT_CONNECT_ONLY, 1L);
-    if (auto code = curl_easy_perform(easy_.get()); code != CURLE_OK) fail(code);
-    curl_socket_t socket = CURL_SOCKET_BAD;
-    if (curl_easy_getinfo(easy_.get(), CURLINFO_ACTIVESOCKET, &socket) != CURLE_OK || socket == CURL_SOCKET_BAD)
-      throw DockerConnectionError("cannot " + action_ + ": the Docker daemon closed the connection");
-    fd_ = socket;
+    fd_ = connect_only(easy_.get(), endpoint_, action_, error_);
   }
 
   int wait_fd() const override { return fd_; }

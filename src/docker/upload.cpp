@@ -59,23 +59,13 @@ private:
 class Connection {
 public:
   Connection(const Endpoint& endpoint, const std::string& action) : easy_(make_easy()) {
-    char detail[CURL_ERROR_SIZE] = {};
-    configure(easy_.get(), endpoint);
-    curl_easy_setopt(easy_.get(), CURLOPT_ERRORBUFFER, detail);
-    curl_easy_setopt(easy_.get(), CURLOPT_URL, url_of(endpoint, "/").c_str());
-    curl_easy_setopt(easy_.get(), CURLOPT_CONNECT_ONLY, 1L);
-    const auto code = curl_easy_perform(easy_.get());
-    curl_easy_setopt(easy_.get(), CURLOPT_ERRORBUFFER, nullptr);
-    if (code != CURLE_OK) throw_connection_error(easy_.get(), code, endpoint, action, detail);
-    curl_socket_t socket = CURL_SOCKET_BAD;
-    if (curl_easy_getinfo(easy_.get(), CURLINFO_ACTIVESOCKET, &socket) != CURLE_OK || socket == CURL_SOCKET_BAD)
-      throw DockerConnectionError("cannot " + action + ": the Docker daemon closed the connection");
-    fd_ = socket;
+    fd_ = connect_only(easy_.get(), endpoint, action, error_);
     ::fcntl(fd_, F_SETFL, ::fcntl(fd_, F_GETFL) | O_NONBLOCK);
   }
   int fd() const { return fd_; }
 
 private:
+  char error_[CURL_ERROR_SIZE] = {};
   Easy easy_;
   int fd_ = -1;
 };
