@@ -61,13 +61,13 @@ debian_mirror() {
   say "${uri:-http://deb.debian.org/debian}" | sed 's,/*$,,'
 }
 
-# The test programs of tests/, with sanitizers, in build-asan/.
-build_tests() {
-  if [ ! -f "$root/build-asan/build.ninja" ]; then
-    meson setup "$root/build-asan" "$root" -Dtests=true -Dlink=dynamic -Dprefer_static=false --buildtype=debug -Dstrip=false \
-      -Db_sanitize=address,undefined
+# The test programs of tests/, with sanitizers, in a folder of their own.
+build_tests() {  # FOLDER SANITIZERS
+  if [ ! -f "$root/$1/build.ninja" ]; then
+    meson setup "$root/$1" "$root" -Dtests=true -Dlink=dynamic -Dprefer_static=false --buildtype=debug -Dstrip=false \
+      "-Db_sanitize=$2"
   fi
-  meson compile -C "$root/build-asan"
+  meson compile -C "$root/$1"
 }
 
 # Configures and builds the release binary in build/ unless an up-to-date one is there; ninja knows.
