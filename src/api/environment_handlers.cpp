@@ -66,6 +66,7 @@ void create_tar(CallPtr call) {
     auto published = environments.create_tar(call->parameter("name"), call->request.query.contains("squash"), progress);
     auto path = environments.share().path_of(published.version.tarball).string();
     auto name = environment::Share::parse_file_name(published.version.tarball)->first.str();
+    announce_version(call->services, name, published.version.tarball);
     if (call->dialect == Dialect::classic)
       return {200, {{"message", "Container tarball created/refreshed successfully."}, {"tarball_path", path}}};
     return {200, {{"message", "Tarball created from environment '" + name + "'."}, {"tarball_path", path}, {"env_name", name},

@@ -60,10 +60,15 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
       task_repository(database),
       publications(database),
       environments(engine, naming, environment::Share(config.container_dir()), publications,
-                   {.keep_versions = config.docker.keep_versions, .max_layers = config.docker.max_layers, .keep_image = shares_daemon_with_runner}),
+                   {.keep_versions = config.docker.keep_versions, .max_layers = config.docker.max_layers, .keep_image = shares_daemon_with_runner,
+                    .compression = config.docker.compression == "gzip" ? environment::Compression::gzip : environment::Compression::none,
+                    .in_use = [this](const environment::EnvironmentName& name, const environment::Version& version) {
+                      return !versions.reason_to_stay(name, version, false).empty();
+                    }}),
       versions(environments.share(), task_repository),
       nodes(node_repository, config.timing.heartbeat_interval, config.timing.heartbeat_timeout_factor),
       tasks(task_repository, nodes, [prefix = config.docker.prefix](TaskId id, bool is_stderr) { return log_file(prefix, id, is_stderr); }),
+      warm_up(nodes, task_repository, config.docker.image_sync_timeout),
       access(config, token) {}
 
 struct HostServer::Impl {

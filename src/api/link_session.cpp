@@ -28,22 +28,43 @@ public:
   void dispatch(const TaskSpec& spec) override { send({{"type", "dispatch"}, {"task", spec}}); }
   void kill(TaskId id, int attempt) override { send({{"type", "kill"}, {"task_id", id.str()}, {"attempt", attempt}}); }
   void control(const std::string& action, TaskId id, int attempt, std::function<void(bool, std::string)> done) override {
-    auto request = random_hex(8);
-    {
-      std::lock_guard lock(mutex_);
-      if (!gone_) {
-        requests_.emplace(request, std::move(done));
-        done = nullptr;
-      }
-    }
-    if (done) return done(false, "the link to the runner broke");
-    send({{"type", action}, {"task_id", id.str()}, {"attempt", attempt}, {"request", request}});
+    ask({{"type", action}, {"task_id", id.str()}, {"attempt", attempt}},
+        {.done = [done = std::move(done)](const json& answer) { done(answer.value("ok", false), answer.value("message", "")); }});
+  }
+  void sync(const host::SyncOrder& order, std::function<void(std::uint64_t, std::uint64_t)> progress, std::function<void(host::SyncAnswer)> done) override {
+    ask({{"type", "sync"}, {"environment", order.environment}, {"tarball", order.tarball}, {"exact", order.exact}, {"idle", order.idle}},
+        {.done = [done = std::move(done)](const json& answer) { done(sync_answer(answer)); },
+         .progress = [progress = std::move(progress)](const json& m) { progress(m.value("bytes", std::uint64_t{0}), m.value("total_bytes", std::uint64_t{0})); }});
   }
   void open_logs(const std::string& stream, TaskId id, int attempt, std::uint64_t stdout_from, std::uint64_t stderr_from) override {
     send({{"type", "open_logs"}, {"stream", stream}, {"task_id", id.str()}, {"attempt", attempt}, {"stdout_from", stdout_from}, {"stderr_from", stderr_from}});
   }
 
 private:
+  // One question to the runner. The answer is a message of it, or one that says that the link broke.
+  struct Question {
+    std::function<void(const json&)> done, progress = {};
+  };
+
+  static json broken() { return {{"ok", false}, {"message", "the link to the runner broke"}}; }
+
+  static host::SyncAnswer sync_answer(const json& m) {
+    return {.ok = m.value("ok", false), .message = m.value("message", ""), .tarball = m.value("tarball", ""), .way = m.value("way", ""),
+            .loaded = m.value("loaded", false), .bytes_read = m.value("bytes_read", std::uint64_t{0})};
+  }
+
+  void ask(json message, Question question) {
+    auto request = random_hex(8);
+    bool asked = false;
+    {
+      std::lock_guard lock(mutex_);
+      if (!gone_) asked = questions_.emplace(request, question).second;
+    }
+    if (!asked) return question.done(broken());
+    message["request"] = request;
+    send(message);
+  }
+
   void send(const json& message) { socket_->send(message.dump(-1, ' ', false, json::error_handler_t::replace), false); }
 
   void refuse(const std::string& why) {
@@ -76,6 +97,8 @@ private:
     if (type == "synced") return services_.tasks.reconcile(hostname_, attempts_);
     if (type == "heartbeat") return heartbeat(m);
     if (type == "result") return result(m);
+    if (type == "progress") return progress(m);
+    if (type == "holdings") return holdings(m);
     log::debug("host", "unknown message of a runner ignored", {{"node", hostname_}, {"type", type}});
   }
 
@@ -119,13 +142,29 @@ private:
   }
 
   void result(const json& m) {
-    std::function<void(bool, std::string)> done;
+    std::optional<Question> question;
     {
       std::lock_guard lock(mutex_);
-      auto found = requests_.extract(m.at("request").get<std::string>());
-      if (found) done = std::move(found.mapped());
+      auto found = questions_.extract(m.at("request").get<std::string>());
+      if (found) question = std::move(found.mapped());
     }
-    if (done) done(m.value("ok", false), m.value("message", ""));
+    if (question) question->done(m);
+  }
+
+  void progress(const json& m) {
+    Question question;
+    {
+      std::lock_guard lock(mutex_);
+      auto found = questions_.find(m.at("request").get<std::string>());
+      if (found != questions_.end()) question = found->second;
+    }
+    if (question.progress) question.progress(m);
+  }
+
+  void holdings(const json& m) {
+    std::vector<environment::Holding> held;
+    for (const auto& image : m.at("images")) held.push_back({image.at("environment").get<std::string>(), image.at("fingerprint").get<std::string>()});
+    services_.nodes.hold(hostname_, this, std::move(held));
   }
 
   bool is_gone() {
@@ -134,13 +173,13 @@ private:
   }
 
   void closed() {
-    std::map<std::string, std::function<void(bool, std::string)>> open;
+    std::map<std::string, Question> open;
     {
       std::lock_guard lock(mutex_);
       gone_ = true;
-      open.swap(requests_);
+      open.swap(questions_);
     }
-    for (auto& [request, done] : open) done(false, "the link to the runner broke");
+    for (auto& [request, question] : open) question.done(broken());
     services_.state.post([self = shared_from_this()] {
       if (!self->hostname_.empty()) self->services_.nodes.disconnect(self->hostname_, self.get());
     });
@@ -152,7 +191,7 @@ private:
   std::string hostname_;                        // state worker; empty before hello
   std::vector<host::KnownAttempt> attempts_;    // state worker
   std::mutex mutex_;                            // guards the two below
-  std::map<std::string, std::function<void(bool, std::string)>> requests_;
+  std::map<std::string, Question> questions_;
   bool gone_ = false;
 };
 

@@ -19,6 +19,8 @@ const std::vector<Route>& routes() {
       {"GET", "/docker/versions/{name}/diff", Lane::slow, Access::token, diff_versions},
       {"POST", "/docker/versions/{name}/{version}/pin", Lane::share, Access::token, pin_version},
       {"POST", "/docker/versions/{name}/{version}/unpin", Lane::share, Access::token, unpin_version},
+      {"POST", "/docker/versions/{name}/{version}/rollback", Lane::slow, Access::token, roll_back},
+      {"POST", "/docker/sync/{name}", Lane::slow, Access::token, sync_version},
       {"POST", "/docker/delete_tar/{name}", Lane::share, Access::token, delete_tar},
       {"POST", "/docker/verify", Lane::slow, Access::token, verify_versions},
       {"POST", "/docker/verify/{name}", Lane::slow, Access::token, verify_versions},

@@ -11,6 +11,7 @@
 #include "host/nodes.hpp"
 #include "host/tasks.hpp"
 #include "host/versions.hpp"
+#include "host/warm_up.hpp"
 #include "net/security.hpp"
 #include "os/worker_pool.hpp"
 #include "store/host_store.hpp"
@@ -33,6 +34,7 @@ struct Services {
   host::Versions versions;
   host::Nodes nodes;
   host::Tasks tasks;
+  host::WarmUp warm_up;
   net::AccessPolicy access;
   LogBroker broker;
   // Last, so that they are joined before what their work uses goes away.
@@ -42,5 +44,8 @@ struct Services {
   os::WorkerPool slow{"slow", 16};
   os::WorkerPool terminals{"terminals", 8};
 };
+
+// There is a new newest version: nodes that used the environment lately bring it to themselves, if that is wanted. Returns at once.
+void announce_version(Services& services, const std::string& environment, const std::string& tarball);
 
 }  // namespace riverbox::api

@@ -90,6 +90,11 @@ Json task_shape(const store::TaskRecord& t, const std::filesystem::path& shared_
   out["started_at"] = local_time(t.started_at);
   out["completed_at"] = local_time(t.completed_at);
   out["image_id"] = t.image_id.empty() ? Json(nullptr) : Json(t.image_id);
+  // Before it runs, only a version that was asked for is sure.
+  const std::string& tarball = t.tarball.empty() && s.exact ? s.tarball : t.tarball;
+  const auto version = environment::Share::parse_file_name(tarball);
+  out["tarball"] = tarball.empty() ? Json(nullptr) : Json(tarball);
+  out["version"] = version ? Json(version->second) : Json(nullptr);
   return out;
 }
 

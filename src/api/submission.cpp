@@ -103,6 +103,11 @@ host::Submission parse_submission(const json& body, const Config& config) {
   spec.environment = text(body, "container_name", config.docker.default_container_name);
   if (spec.environment == "NULL")
     throw InvalidInput("tasks without a container (NULL) are not supported by this host", "Name an environment with --container NAME.");
+  if (const size_t at = spec.environment.find('@'); at != std::string::npos) {  // NAME@VERSION
+    out.version = spec.environment.substr(at + 1);
+    spec.environment.resize(at);
+    if (out.version.empty()) throw InvalidInput("field 'container_name' names no version after '@'", "Write NAME, or NAME@VERSION as `hakuriver.docker versions NAME` shows them.");
+  }
   spec.privileged = config.docker.tasks_privileged;
   if (auto privileged = field(body, "privileged")) {
     if (!privileged->is_boolean()) wrong("privileged", "true or false");

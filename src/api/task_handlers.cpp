@@ -78,7 +78,9 @@ void task_output(CallPtr call, bool is_stderr) {
 void submit(CallPtr call) {
   auto submission = parse_submission(call->body(), call->services.config);
   auto name = environment::EnvironmentName::parse(submission.spec.environment);
-  submission.spec.tarball = newest_archive(call->services.environments.share(), name);
+  submission.spec.exact = !submission.version.empty();
+  submission.spec.tarball = submission.spec.exact ? call->services.versions.find(name.str(), submission.version).tarball
+                                                  : newest_archive(call->services.environments.share(), name);
   on_lane(call, Lane::state, [call, submission] {
     call->reply(submitted_shape(*call, call->services.tasks.submit(submission)), 202);
   });

@@ -1,4 +1,6 @@
 // The versions of environments on the share.
+#include <algorithm>
+
 #include "api/handlers.hpp"
 #include "api/progress.hpp"
 #include "api/services.hpp"
@@ -16,7 +18,7 @@ Json version_shape(const environment::Version& v) {
   return {{"timestamp", v.timestamp}, {"tarball", v.tarball}, {"size_bytes", v.size_bytes}, {"image_id", text_or_null(v.image_id)}};
 }
 
-Json version_facts_shape(const host::VersionFacts& facts) {
+Json version_facts_shape(const host::VersionFacts& facts, const std::vector<std::string>& nodes) {
   const bool known = facts.problem.empty();
   Json out = version_shape(facts.version);
   out["created"] = known ? Json(to_rfc3339(facts.created)) : Json(nullptr);
@@ -24,6 +26,7 @@ Json version_facts_shape(const host::VersionFacts& facts) {
   out["own_bytes"] = known ? Json(facts.own_bytes) : Json(nullptr);
   out["pinned"] = facts.pinned;
   out["newest"] = facts.newest;
+  out["nodes"] = nodes;
   out["problem"] = text_or_null(facts.problem);
   return out;
 }
@@ -98,7 +101,18 @@ const char* index_word(host::VerifiedVersion::Index index) {
   return "not written";
 }
 
-Json verified_shape(const std::vector<host::VerifiedVersion>& verified) {
+// Less than a disk gives: then the processors of the nodes are faster than the way to them. Of a few MB nothing can be told.
+std::optional<std::string> compression_advice(const host::Verification& done, const std::string& compression) {
+  constexpr std::uint64_t kEnough = 64u << 20;
+  constexpr double kSlow = 200e6;
+  const double seconds = std::chrono::duration<double>(done.reading).count();
+  if (compression != "none" || done.read_bytes < kEnough || static_cast<double>(done.read_bytes) > kSlow * seconds) return std::nullopt;
+  return "The share gives " + human_bytes(static_cast<std::uint64_t>(static_cast<double>(done.read_bytes) / seconds)) +
+         " per second. With [docker] compression = \"gzip\" new layers are smaller there, and nodes load them sooner.";
+}
+
+Json verified_shape(const host::Verification& done, const host::Nodes& nodes, const std::string& compression) {
+  const auto& verified = done.versions;
   Json list = Json::array();
   size_t damaged = 0;
   for (const auto& one : verified) {
@@ -110,9 +124,12 @@ Json verified_shape(const std::vector<host::VerifiedVersion>& verified) {
     row["reason"] = text_or_null(one.damage);
     row["index"] = whole ? Json(index_word(one.index)) : Json(nullptr);
     row["index_problem"] = text_or_null(one.index_problem);
+    row["nodes"] = nodes.holders({one.environment, one.fingerprint});
     list.push_back(std::move(row));
   }
-  return {{"ok", verified.size() - damaged}, {"damaged", damaged}, {"versions", std::move(list)}};
+  const auto advice = compression_advice(done, compression);
+  return {{"ok", verified.size() - damaged}, {"damaged", damaged}, {"versions", std::move(list)}, {"read_bytes", done.read_bytes},
+          {"read_seconds", std::chrono::duration<double>(done.reading).count()}, {"advice", value_or_null(advice)}};
 }
 
 bool flag_field(const nlohmann::json& body, const char* name) {
@@ -120,6 +137,38 @@ bool flag_field(const nlohmann::json& body, const char* name) {
   if (it == body.end() || it->is_null()) return false;
   if (!it->is_boolean()) throw InvalidInput("field '" + std::string(name) + "' must be true or false");
   return it->get<bool>();
+}
+
+// A number is as good as its digits.
+std::optional<std::string> version_field(const nlohmann::json& body) {
+  auto it = body.find("version");
+  if (it == body.end() || it->is_null()) return std::nullopt;
+  if (!it->is_string() && !it->is_number_unsigned()) throw InvalidInput("field 'version' must be a string");
+  return it->is_string() ? it->get<std::string>() : it->dump();
+}
+
+std::vector<std::string> names_field(const nlohmann::json& body, const char* name) {
+  auto it = body.find(name);
+  if (it == body.end() || it->is_null()) return {};
+  const bool names = it->is_array() && std::all_of(it->begin(), it->end(), [](const auto& one) { return one.is_string(); });
+  if (!names) throw InvalidInput("field '" + std::string(name) + "' must be a list of strings");
+  return it->get<std::vector<std::string>>();
+}
+
+Json synced_shape(const std::string& name, const environment::Version& version, const std::vector<host::NodeSync>& nodes) {
+  Json list = Json::array();
+  size_t failed = 0;
+  for (const auto& [node, answer] : nodes) {
+    failed += answer.ok ? 0 : 1;
+    list.push_back({{"hostname", node}, {"ok", answer.ok}, {"message", text_or_null(answer.message)}, {"tarball", text_or_null(answer.tarball)},
+                    {"loaded", answer.loaded}, {"way", text_or_null(answer.way)}, {"bytes_read", answer.bytes_read}});
+  }
+  const auto have = std::to_string(nodes.size() - failed) + " of " + std::to_string(nodes.size());
+  Json out = {{"message", have + (nodes.size() == 1 ? " node has" : " nodes have") + " version " + std::to_string(version.timestamp) + " of '" + name + "'."}};
+  out.update(version_shape(version));
+  out["failed"] = failed;
+  out["nodes"] = std::move(list);
+  return out;
 }
 
 void set_pin(const CallPtr& call, bool pinned) {
@@ -134,9 +183,15 @@ void set_pin(const CallPtr& call, bool pinned) {
 
 }  // namespace
 
+void announce_version(Services& services, const std::string& environment, const std::string& tarball) {
+  if (!services.config.docker.preload) return;
+  services.slow.post([&services, environment, tarball] { services.warm_up.preload(environment, tarball); });
+}
+
 void list_versions(CallPtr call) {
   Json out = Json::array();
-  for (const auto& facts : call->services.versions.list(call->parameter("name"))) out.push_back(version_facts_shape(facts));
+  const auto& name = call->parameter("name");
+  for (const auto& facts : call->services.versions.list(name)) out.push_back(version_facts_shape(facts, call->services.nodes.holders({name, facts.fingerprint})));
   call->reply(out);
 }
 
@@ -164,11 +219,7 @@ void unpin_version(CallPtr call) { set_pin(call, false); }
 
 void delete_tar(CallPtr call) {
   auto body = call->body();
-  host::Versions::Removal removal{.which = std::nullopt, .all = flag_field(body, "all"), .force = flag_field(body, "force")};
-  if (auto it = body.find("version"); it != body.end() && !it->is_null()) {
-    if (!it->is_string() && !it->is_number_unsigned()) throw InvalidInput("field 'version' must be a string");
-    removal.which = it->is_string() ? it->get<std::string>() : it->dump();
-  }
+  const host::Versions::Removal removal{.which = version_field(body), .all = flag_field(body, "all"), .force = flag_field(body, "force")};
   const auto& name = call->parameter("name");
   auto deleted = call->services.versions.remove(name, removal);
   Json list = Json::array();
@@ -177,12 +228,44 @@ void delete_tar(CallPtr call) {
   call->reply({{"message", what + " of '" + name + "' deleted."}, {"deleted", std::move(list)}});
 }
 
+void roll_back(CallPtr call) {
+  auto body = call->body();
+  const bool container = flag_field(body, "container");
+  with_progress(call, [&](const host::StepCallback& progress, const CancelToken&) -> std::pair<int, Json> {
+    const auto& name = call->parameter("name");
+    auto& services = call->services;
+    const auto wanted = services.versions.find(name, call->parameter("version"));
+    const auto done = services.environments.roll_back(environment::EnvironmentName::parse(name), wanted, container, progress);
+    if (!done.was_newest) announce_version(services, name, done.version.tarball);
+    std::string message = done.was_newest ? "Version " + std::to_string(wanted.timestamp) + " of '" + name + "' is the newest already."
+                                          : "'" + name + "' is back at version " + std::to_string(wanted.timestamp) + ", which is now " + std::to_string(done.version.timestamp) + ".";
+    if (container) message += " Its container was made again from it.";
+    Json out = {{"message", message}, {"from", version_shape(wanted)}};
+    out.update(version_shape(done.version));
+    out["container"] = done.container;
+    out["pruned"] = done.pruned;
+    return {200, out};
+  });
+}
+
+void sync_version(CallPtr call) {
+  auto body = call->body();
+  const auto which = version_field(body);
+  const auto node_names = names_field(body, "nodes");
+  with_progress(call, [&](const host::StepCallback& progress, const CancelToken&) -> std::pair<int, Json> {
+    const auto& name = call->parameter("name");
+    const auto version = call->services.versions.find(name, which.value_or("newest"));
+    const host::SyncOrder order{.environment = name, .tarball = version.tarball, .exact = which && *which != "newest"};
+    return {200, synced_shape(name, version, call->services.warm_up.sync(order, node_names, progress))};
+  });
+}
+
 // Changes nothing but indexes, so it ends when nobody waits for it any more.
 void verify_versions(CallPtr call) {
   with_progress(call, [&](const host::StepCallback& progress, const CancelToken& client_gone) -> std::pair<int, Json> {
     std::optional<std::string> name;
     if (call->parameters.contains("name")) name = call->parameter("name");
-    return {200, verified_shape(call->services.versions.verify(name, progress, client_gone))};
+    return {200, verified_shape(call->services.versions.verify(name, progress, client_gone), call->services.nodes, call->services.config.docker.compression)};
   });
 }
 

@@ -1,4 +1,4 @@
-// riverbox docker versions, diff, pin, unpin, verify, delete-tar: the versions on the share.
+// riverbox docker versions, diff, rollback, sync, pin, unpin, verify, delete-tar: the versions on the share.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -40,13 +40,24 @@ std::string age_of(const Json& version) {
   }
 }
 
+// "node1, node2 +3"
+std::string node_names(const Json& version) {
+  constexpr size_t kShown = 3;
+  const auto nodes = version.find("nodes");
+  if (nodes == version.end() || !nodes->is_array() || nodes->empty()) return "-";
+  std::vector<std::string> names;
+  for (const Json& node : *nodes)
+    if (node.is_string() && names.size() < kShown) names.push_back(printable(node.get<std::string>(), 64));
+  return join(names, ", ") + (nodes->size() > names.size() ? fmt::format(" +{}", nodes->size() - names.size()) : "");
+}
+
 int list_versions(const DockerCall& call) {
   const Json versions = call.api.get(versions_path(call), kShareTimeout);
   if (call.json) {
     write_out(json_text(versions));
     return 0;
   }
-  Table table({"VERSION", "CREATED", "SIZE", "OWN", "LAYERS", "IMAGE ID", "NOTE"});
+  Table table({"VERSION", "CREATED", "SIZE", "OWN", "LAYERS", "IMAGE ID", "NODES", "NOTE"});
   for (const size_t column : {2, 3, 4}) table.align_right(column);
   for (const Json& version : versions) {
     std::string note;
@@ -56,7 +67,7 @@ int list_versions(const DockerCall& call) {
     const std::string problem = text_of(version, "problem", "");
     if (!problem.empty()) add("cannot be read: " + problem);
     table.add({text_of(version, "timestamp"), age_of(version), bytes_text(version, "size_bytes"), bytes_text(version, "own_bytes"),
-               text_of(version, "layers"), {short_id(version, "image_id"), Colour::grey},
+               text_of(version, "layers"), {short_id(version, "image_id"), Colour::grey}, node_names(version),
                {note, !problem.empty() ? Colour::red : version.value("pinned", false) ? Colour::green : Colour::none}});
   }
   write_out(table.render(stdout_has_colours()));
@@ -167,6 +178,33 @@ int delete_tar(const DockerCall& call) {
   return print_message(call, call.api.post("/docker/delete_tar/" + path_segment(call.arguments.value("NAME")), body, kShareTimeout));
 }
 
+// ---- rollback, sync
+
+int roll_back(const DockerCall& call) {
+  const std::string path = versions_path(call) + "/" + path_segment(call.arguments.value("VERSION")) + "/rollback";
+  return print_message(call, post_with_progress(call, path, {{"container", call.arguments.has("--container")}}, "The host goes on with the rollback."));
+}
+
+int sync_nodes(const DockerCall& call) {
+  Json body = Json::object();
+  if (const auto version = call.arguments.find("VERSION")) body["version"] = *version;
+  if (const auto nodes = call.arguments.all("--node"); !nodes.empty()) body["nodes"] = nodes;
+  const Json result = post_with_progress(call, "/docker/sync/" + path_segment(call.arguments.value("NAME")), body, "The nodes go on loading.");
+  if (call.json) {
+    write_out(json_text(result));
+  } else {
+    Table table({"NODE", "STATE", "LOADED", "READ", "REASON"});
+    table.align_right(3);
+    for (const Json& node : result.value("nodes", Json::array())) {
+      const bool ok = node.value("ok", false), loaded = node.value("loaded", false);
+      table.add({text_of(node, "hostname"), {ok ? "ready" : "failed", ok ? Colour::green : Colour::red},
+                 !ok ? "-" : loaded ? text_of(node, "way") : "was there", loaded ? bytes_text(node, "bytes_read") : "-", text_of(node, "message", "")});
+    }
+    write_out(table.render(stdout_has_colours()));
+  }
+  return result.value("failed", std::uint64_t{0}) == 0 ? 0 : kExitRefused;
+}
+
 // ---- verify
 
 int verify(const DockerCall& call) {
@@ -180,16 +218,17 @@ int verify(const DockerCall& call) {
   } else if (versions.empty()) {
     write_err("No tarballs yet. Package an environment: " + call.invocation.typed("docker") + " create-tar NAME\n");
   } else {
-    Table table({"TARBALL", "SIZE", "STATE", "INDEX", "REASON"});
+    Table table({"TARBALL", "SIZE", "STATE", "INDEX", "NODES", "REASON"});
     table.align_right(1);
     for (const Json& version : versions) {
       const bool whole = text_of(version, "state") == "ok";
       const std::string problem = text_of(version, "index_problem", "");
       table.add({text_of(version, "tarball"), bytes_text(version, "size_bytes"), {text_of(version, "state"), whole ? Colour::green : Colour::red},
-                 text_of(version, "index"), text_of(version, "reason", problem)});
+                 text_of(version, "index"), node_names(version), text_of(version, "reason", problem)});
     }
     write_out(table.render(stdout_has_colours()));
   }
+  if (const std::string advice = text_of(result, "advice", ""); !advice.empty() && !call.json) write_err(printable(advice, 500) + "\n");
   if (damaged == 0) return 0;
   write_err(fmt::format("{}: {} of {} versions {} damaged.\n"
                         "Damaged tarballs stay where they are: package the environment again with create-tar, or remove them with delete-tar.\n",
@@ -202,6 +241,8 @@ constexpr DockerSubcommand kVersionSubcommands[] = {
     {"diff", diff_versions},
     {"pin", [](const DockerCall& call) { return set_pin(call, "pin"); }},
     {"unpin", [](const DockerCall& call) { return set_pin(call, "unpin"); }},
+    {"rollback", roll_back},
+    {"sync", sync_nodes},
     {"verify", verify},
     {"delete-tar", delete_tar},
 };
@@ -238,10 +279,24 @@ Command with_version_commands(Command docker) {
        .summary = "Take the pin of a version away",
        .examples = "{docker} unpin my-env 1795302000",
        .arguments = {name, version}},
+      {.name = "rollback",
+       .summary = "Make an older version the newest again",
+       .examples = "{docker} rollback my-env previous\n{docker} rollback my-env 1795302000 --container",
+       .details = "The same archive gets a new number, so every task takes it from now on. The environment container stays as it is,\n"
+                  "unless --container makes it again from that version: what it held since is gone then.",
+       .arguments = {name, version},
+       .options = {{.names = "--container", .value = "", .help = "the environment container, too", .complete = ""}}},
+      {.name = "sync",
+       .summary = "Bring a version to the nodes now, before a task asks for it",
+       .examples = "{docker} sync my-env\n{docker} sync my-env --node node1 --node node2\n{docker} sync my-env 1795302000",
+       .details = "Without --node to all that are connected. The newest version, if none is named. Exits with 1 when a node failed.",
+       .arguments = {name, optional(version)},
+       .options = {{.names = "--node", .value = "NODE", .help = "to this node; repeatable", .complete = "nodes"}}},
       {.name = "verify",
        .summary = "Read tarballs completely and compare every layer with its digest",
        .examples = "{docker} verify\n{docker} verify my-env",
-       .details = "Reports what is damaged and exits with 1 then; deletes nothing. Indexes that are missing or wrong are written anew.",
+       .details = "Reports what is damaged and exits with 1 then; deletes nothing. Indexes that are missing or wrong are written anew.\n"
+                  "NODES are those whose Docker holds the version.",
        .arguments = {optional(name)}},
       {.name = "delete-tar",
        .summary = "Delete a version from the share",

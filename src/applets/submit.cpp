@@ -110,7 +110,7 @@ std::vector<Option> submit_options() {
        .value = "NODE[:NUMA][::GPU,...]",
        .help = "where to run; repeat it for several nodes; without it the host chooses",
        .complete = "nodes"},
-      {.names = "--container", .value = "NAME", .help = "the environment to run in", .complete = "environments"},
+      {.names = "--container", .value = "NAME[@VERSION]", .help = "the environment to run in, the newest version or this one", .complete = "environments"},
       {.names = "--cores", .value = "N", .help = "cores to reserve (1); 0 = no limit"},
       {.names = "--memory", .value = "SIZE", .help = "memory limit: 512M, 4G, ..."},
       {.names = "--env", .value = "KEY=VALUE", .help = "an environment variable; repeatable"},

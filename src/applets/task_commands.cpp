@@ -79,7 +79,8 @@ int show_status(const Invocation&, const Arguments& arguments) {
   line("status", text_of(task, "status"));
   line("command", command_line_of(task));
   line("node", text_of(task, "assigned_node"));
-  line("environment", text_of(task, "container_name"));
+  const std::string version = text_of(task, "version", "");
+  line("environment", text_of(task, "container_name") + (version.empty() ? "" : "@" + version));
   line("exit code", text_of(task, "exit_code"));
   if (!text_of(task, "error_message", "").empty()) line("message", text_of(task, "error_message"));
   line("submitted", short_time(task, "submitted_at"));

@@ -49,8 +49,10 @@ struct Config {
     bool tasks_privileged = false;
     std::vector<std::string> additional_mounts;
     int keep_versions = 1;
+    std::string compression = "none";  // of the layers in archives: none, gzip
     int max_layers = 40;
     bool remove_superseded_images = true;
+    bool preload = true;  // a new version goes to the nodes that used the environment lately
     std::chrono::seconds image_sync_timeout{600};  // also $DOCKER_IMAGE_SYNC_TIMEOUT
   } docker;
   struct Security {

@@ -209,6 +209,7 @@ void to_json(json& j, const TaskSpec& spec) {
            {"gpus", spec.gpus},
            {"environment", spec.environment},
            {"tarball", spec.tarball},
+           {"exact", spec.exact},
            {"privileged", spec.privileged},
            {"mounts", std::move(mounts)},
            {"working_dir", spec.working_dir},
@@ -231,6 +232,7 @@ void from_json(const json& j, TaskSpec& spec) {
   read(j, "gpus", spec.gpus, [](const json& value, const std::string& field) { return as_integer<int>(value, field, 0); });
   read(j, "environment", spec.environment);
   read(j, "tarball", spec.tarball);
+  read(j, "exact", spec.exact);
   read(j, "privileged", spec.privileged);
   read(j, "mounts", spec.mounts, [](const json& value, const std::string& field) { return MountSpec::parse(as_text(value, field)); });
   read(j, "working_dir", spec.working_dir);
@@ -256,7 +258,8 @@ void to_json(json& j, const TaskReport& report) {
            {"message", valid_utf8(report.message)},  // may quote the output of a program
            {"started_at", report.started_at},
            {"completed_at", report.completed_at},
-           {"image_id", report.image_id}};
+           {"image_id", report.image_id},
+           {"tarball", report.tarball}};
 }
 
 void from_json(const json& j, TaskReport& report) {
@@ -275,6 +278,7 @@ void from_json(const json& j, TaskReport& report) {
   read(j, "started_at", report.started_at);
   read(j, "completed_at", report.completed_at);
   read(j, "image_id", report.image_id);
+  read(j, "tarball", report.tarball);
 }
 
 }  // namespace riverbox

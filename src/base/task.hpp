@@ -48,6 +48,7 @@ struct TaskSpec {
   std::vector<int> gpus;
   std::string environment;             // name of the environment (parsed by the runner)
   std::string tarball;                 // the newest archive the host knew at dispatch; may be empty
+  bool exact = false;                  // this tarball and no newer one (NAME@VERSION)
   bool privileged = false;
   std::vector<MountSpec> mounts;
   std::string working_dir = "/shared";
@@ -69,7 +70,7 @@ struct TaskReport {
   std::optional<int> exit_code;
   std::string message;                 // why it failed, or progress such as "loading 43 %"
   std::string started_at, completed_at;  // RFC 3339 or empty
-  std::string image_id;                // of the container, once known
+  std::string image_id, tarball;       // of the container, and the version it is of, once known
 };
 void to_json(nlohmann::json& j, const TaskReport& report);
 void from_json(const nlohmann::json& j, TaskReport& report);

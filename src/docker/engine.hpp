@@ -150,6 +150,9 @@ public:
   // A container like `from`, which does not run, made from another image: the same configuration, limits, labels, mounts and networks, and the
   // volumes that `from` has without a name of their own. Returns the ID.
   std::string clone_container(const Container& from, const std::string& name, const std::string& image_id, const Naming::Labels& more_labels);
+  // The volumes of a container that nobody has named: those of its image's VOLUME lines. In a clone they have a name.
+  static std::vector<std::string> anonymous_volumes(const Container& container);
+  void remove_volume(const std::string& name);  // absent: fine
   void rename_container(const std::string& id_or_name, const std::string& new_name);
   void start_container(const std::string& id_or_name);                               // already running: fine
   void stop_container(const std::string& id_or_name, std::chrono::seconds grace);    // already stopped: fine
@@ -175,7 +178,8 @@ public:
   std::string commit(const std::string& container, const std::vector<std::string>& changes, const std::string& comment,
                      const CancelToken& cancel);
   void tag_image(const std::string& id, const std::string& reference);
-  void untag_image(const std::string& reference);  // DELETE /images/{ref}?noprune=0: removes layers nobody uses
+  // DELETE /images/{ref}: with its last tag goes the image, and layers that nobody uses. Refused while a container needs it; forced, only the tag goes then.
+  void untag_image(const std::string& reference, bool force = false);
   // Removes an image that has no tag and that no container and no other image needs; else, and on any error, it stays. Never throws.
   void remove_unused_image(const std::string& id) noexcept;
   // GET /images/{ref}/get; `sink` gets the bytes as they come and may throw.

@@ -21,15 +21,21 @@ bool is_mounted(const json& host, const std::string& target) {
 }
 
 // A volume that an image's VOLUME line made has only a random name; the clone would get a new, empty one.
-void keep_volumes(const json& container, json& host) {
+template <class Take>
+void for_anonymous_volumes(const json& container, Take take) {
   auto& mounts = field(container, "Mounts");
   if (!mounts.is_array()) return;
   for (auto& mount : mounts) {
     auto name = text(mount, "Name"), target = text(mount, "Destination");
-    if (text(mount, "Type") != "volume" || name.empty() || is_mounted(host, target)) continue;
-    if (!field(host, "Binds").is_array()) host["Binds"] = json::array();
-    host["Binds"].push_back(name + ":" + target + (flag(mount, "RW") ? "" : ":ro"));
+    if (text(mount, "Type") == "volume" && !name.empty() && !is_mounted(field(container, "HostConfig"), target)) take(name, target, flag(mount, "RW"));
   }
+}
+
+void keep_volumes(const json& container, json& host) {
+  for_anonymous_volumes(container, [&](const std::string& name, const std::string& target, bool writable) {
+    if (!field(host, "Binds").is_array()) host["Binds"] = json::array();
+    host["Binds"].push_back(name + ":" + target + (writable ? "" : ":ro"));
+  });
 }
 
 // What a user chose about a network; the rest is what the daemon made of it.
@@ -95,6 +101,24 @@ std::string Engine::clone_container(const Container& from, const std::string& na
     }
   }
   return id;
+}
+
+std::vector<std::string> Engine::anonymous_volumes(const Container& container) {
+  std::vector<std::string> names;
+  for_anonymous_volumes(*container.raw, [&](const std::string& name, const std::string&, bool) { names.push_back(name); });
+  return names;
+}
+
+void Engine::remove_volume(const std::string& name) {
+  Call call;
+  call.topic = Topic::container;
+  call.request.action = "remove volume '" + name + "'";
+  call.request.method = "DELETE";
+  call.request.path = "/volumes/" + path_segment(name, "volume name");
+  try {
+    impl_->api.send(std::move(call));
+  } catch (const ContainerNotFoundError&) {
+  }
 }
 
 void Engine::rename_container(const std::string& id_or_name, const std::string& new_name) {

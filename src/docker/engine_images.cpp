@@ -143,8 +143,8 @@ void Engine::tag_image(const std::string& id, const std::string& reference) {
   impl_->api.send(std::move(call));
 }
 
-void Engine::untag_image(const std::string& reference) {
-  auto call = image_call("remove", reference, "DELETE", "?noprune=0");
+void Engine::untag_image(const std::string& reference, bool force) {
+  auto call = image_call("remove", reference, "DELETE", force ? "?noprune=0&force=1" : "?noprune=0");
   call.request.silence = minutes(10);  // deletes the files of the layers
   impl_->api.send(std::move(call));
 }

@@ -110,16 +110,19 @@ Archive read_archive(const std::filesystem::path& tar) {
   return read_archive(file.fd.get(), file.size_bytes, tar, documents, bytes_read);
 }
 
-Archive verify_archive(const std::filesystem::path& tar, const CancelToken& cancel, const std::function<void(std::uint64_t)>& tell) {
+Archive verify_archive(const std::filesystem::path& tar, const CancelToken& cancel, const ReadWatch& watch) {
   try {
     const OpenFile file = open_archive_file(tar);
     posix_fadvise(file.fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
     ArchiveVerifier verifier;
     std::string buffer(1u << 20, '\0');
+    std::chrono::nanoseconds reading{0};
     for (std::uint64_t bytes = 0;;) {
       cancel.check("verifying an archive");
-      if (tell) tell(bytes);
+      if (watch) watch(bytes, reading);
+      const auto start = std::chrono::steady_clock::now();
       const ssize_t n = ::read(file.fd.get(), buffer.data(), buffer.size());
+      reading += std::chrono::steady_clock::now() - start;
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) throw IoError(fmt::format("read '{}'", tar.string()), errno);
       if (n == 0) return verifier.finish();

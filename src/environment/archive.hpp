@@ -1,6 +1,7 @@
 // A `docker save` archive as an index: where each member lies, which image it is. Legacy layout (engine < 25) and OCI layout with
 // manifest.json; with and without RepoTags; layers gzip-compressed or not; equal layers as symlinks. Never trusts the file.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -74,8 +75,9 @@ private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-// The whole file through ArchiveVerifier. `tell` hears about once per MB how much has been read.
-Archive verify_archive(const std::filesystem::path& tar, const CancelToken& cancel, const std::function<void(std::uint64_t bytes)>& tell = {});
+// The whole file through ArchiveVerifier. `watch` hears about once per MB how much has been read, and how long the reading alone took.
+using ReadWatch = std::function<void(std::uint64_t bytes, std::chrono::nanoseconds reading)>;
+Archive verify_archive(const std::filesystem::path& tar, const CancelToken& cancel, const ReadWatch& watch = {});
 
 // The index beside an archive (design: ".riverbox/<name>-<ts>.json"). It can always be rebuilt from the tar.
 void write_index(const std::filesystem::path& index_file, const Archive& archive);

@@ -8,9 +8,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/sha256.hpp"
+#include "environment/image_documents.hpp"
+#include "environment/image_manifest.hpp"
+#include "environment/parallel_gzip.hpp"
 #include "environment/tar_format.hpp"
 #include "os/fd.hpp"
 
@@ -48,12 +53,24 @@ std::uint64_t copy_some(int from, int to, std::uint64_t offset, std::uint64_t si
   return bytes.size();
 }
 
+bool is_gzip(int fd, const Layer& layer, const std::filesystem::path& path) {
+  const auto start = os::pread_exact(fd, static_cast<size_t>(std::min<std::uint64_t>(6, layer.size_bytes)), static_cast<off_t>(layer.offset), path);
+  return compression_of(start) == "gzip";
+}
+
 }  // namespace
 
-// One layer on its way into the file and through the hash.
+// One layer on its way through the hash and, packed or not, into the file.
 class ArchiveBuilder::LayerSink final : public ByteSink {
 public:
-  LayerSink(ArchiveBuilder& owner, std::uint64_t begin) : owner_(owner), begin_(begin) {}
+  LayerSink(ArchiveBuilder& owner, std::uint64_t begin) : owner_(owner), begin_(begin) {
+    if (owner.compression_ == Compression::none) return;
+    packer_.emplace([this](std::string_view packed, std::uint64_t plain_bytes) {
+      packed_sha_.update(packed);
+      owner_.saved_bytes_ += plain_bytes - packed.size();
+      store(packed);
+    });
+  }
 
   std::pair<char*, size_t> space() override {
     if (!chunk_) chunk_ = std::make_shared<std::string>(kChunk, '\0');
@@ -63,34 +80,47 @@ public:
     used_ += size;
     if (used_ == kChunk) flush();
   }
-  void flush() {
-    if (used_ == 0) return;
-    chunk_->resize(used_);
-    owner_.hash_.push(chunk_);
-    write_at(owner_.fd_, *chunk_, begin_ + size_bytes_, owner_.path_);
-    size_bytes_ += used_;
-    used_ = 0;
-    chunk_.reset();
-    owner_.advance(begin_ + size_bytes_);
+  // What is in the file now, and the diff ID of it.
+  std::pair<std::string, Blob> finish() {
+    flush();
+    if (packer_) packer_->finish();
+    const std::string diff_id = owner_.hash_.finish().str();
+    return {diff_id, {packer_ ? packed_sha_.finish().str() : diff_id, size_bytes_, packer_.has_value()}};
   }
-  std::uint64_t size_bytes() const { return size_bytes_; }
 
 private:
+  void flush() {
+    if (used_ == 0) return;
+    chunk_->resize(std::exchange(used_, 0));
+    owner_.hash_.push(chunk_);
+    if (packer_) packer_->push(chunk_);
+    else store(*chunk_);
+    chunk_.reset();
+  }
+  void store(std::string_view bytes) {
+    write_at(owner_.fd_, bytes, begin_ + size_bytes_, owner_.path_);
+    size_bytes_ += bytes.size();
+    owner_.advance(begin_ + size_bytes_);
+  }
+
   ArchiveBuilder& owner_;
   std::uint64_t begin_, size_bytes_ = 0;
   std::shared_ptr<std::string> chunk_;
   size_t used_ = 0;
+  Sha256 packed_sha_;
+  std::optional<ParallelGzip> packer_;
 };
 
-ArchiveBuilder::ArchiveBuilder(int fd, std::filesystem::path path, std::function<void(std::uint64_t)> report)
-    : fd_(fd), path_(std::move(path)), report_(std::move(report)) {}
+ArchiveBuilder::ArchiveBuilder(int fd, std::filesystem::path path, Compression compression, std::function<void(std::uint64_t)> report)
+    : fd_(fd), path_(std::move(path)), report_(std::move(report)), compression_(compression) {}
 ArchiveBuilder::~ArchiveBuilder() = default;
 
 size_t ArchiveBuilder::take_over(const std::filesystem::path& older_path, const Archive& older, const std::vector<std::string>& diff_ids) {
   try {
     return copy_leading_layers(older_path, older, diff_ids);
   } catch (...) {
-    layers_.clear();  // the first layer begins at the beginning again; what was copied is written over
+    layers_.clear();
+    if (::ftruncate(fd_, 0) != 0) throw IoError(fmt::format("empty '{}'", path_.string()), errno);
     throw;
   }
 }
@@ -104,9 +134,10 @@ size_t ArchiveBuilder::copy_leading_layers(const std::filesystem::path& older_pa
     if (layer.diff_id != diff_ids[count]) break;
     if (layers_.contains(layer.diff_id)) continue;  // equal layers are stored once
     // The header is what this class would write: then so is everything before and in between.
-    if (layer.compressed || layer.offset != end + kTarBlock) break;
-    if (os::pread_exact(from.get(), kTarBlock, static_cast<off_t>(end), older_path) != encode_tar_header(blob(layer.diff_id), layer.size_bytes)) break;
-    layers_.emplace(layer.diff_id, layer.size_bytes);
+    const std::string digest = layer.compressed ? digest_in_name(layer.member) : layer.diff_id;
+    if (digest.empty() || layer.offset != end + kTarBlock || (layer.compressed && !is_gzip(from.get(), layer, older_path))) break;
+    if (os::pread_exact(from.get(), kTarBlock, static_cast<off_t>(end), older_path) != encode_tar_header(blob(digest), layer.size_bytes)) break;
+    layers_.emplace(layer.diff_id, Blob{digest, layer.size_bytes, layer.compressed});
     end = layer.offset + padded(layer.size_bytes);
   }
   for (std::uint64_t at = 0; at < end; advance(at)) at += copy_some(from.get(), fd_, at, std::min(kCopyStep, end - at), path_);
@@ -125,40 +156,33 @@ std::string ArchiveBuilder::add_new_layer(LayerSource& source, size_t index) {
   const std::uint64_t header_at = size_bytes_;
   LayerSink sink(*this, header_at + kTarBlock);
   source.write_layer(index, sink);
-  sink.flush();
-  const std::string diff_id = hash_.finish().str();
-  write_at(fd_, encode_tar_header(blob(diff_id), sink.size_bytes()), header_at, path_);
-  layers_.emplace(diff_id, sink.size_bytes());
-  size_bytes_ = header_at + kTarBlock + padded(sink.size_bytes());  // what is left of the block reads as zeros
+  const auto [diff_id, stored] = sink.finish();
+  write_at(fd_, encode_tar_header(blob(stored.digest), stored.size_bytes), header_at, path_);
+  layers_.emplace(diff_id, stored);
+  size_bytes_ = header_at + kTarBlock + padded(stored.size_bytes);  // what is left of the block reads as zeros
   return diff_id;
 }
 
 Archive ArchiveBuilder::finish(std::string_view config, const std::vector<std::string>& diff_ids, const std::string& tag) {
   const std::string config_digest = Sha256::of(config).str();
-  Json layers = Json::array(), paths = Json::array();
+  Json layers = Json::array();
+  std::vector<std::string> members;
   for (const std::string& diff_id : diff_ids) {
-    layers.push_back({{"mediaType", "application/vnd.oci.image.layer.v1.tar"}, {"digest", diff_id}, {"size", layers_.at(diff_id)}});
-    paths.push_back(blob(diff_id));
+    const Blob& stored = layers_.at(diff_id);
+    const char* type = stored.gzip ? "application/vnd.oci.image.layer.v1.tar+gzip" : "application/vnd.oci.image.layer.v1.tar";
+    layers.push_back({{"mediaType", type}, {"digest", stored.digest}, {"size", stored.size_bytes}});
+    members.push_back(blob(stored.digest));
   }
   const Json manifest{{"schemaVersion", 2},
-                      {"mediaType", "application/vnd.oci.image.manifest.v1+json"},
+                      {"mediaType", kOciManifestType},
                       {"config", {{"mediaType", "application/vnd.oci.image.config.v1+json"}, {"digest", config_digest}, {"size", config.size()}}},
                       {"layers", layers}};
   const std::string manifest_text = manifest.dump(), manifest_digest = Sha256::of(manifest_text).str();
-  // A containerd store takes the name from here, a graph-driver store from manifest.json.
-  const Json index{{"schemaVersion", 2},
-                   {"mediaType", "application/vnd.oci.image.index.v1+json"},
-                   {"manifests", Json::array({{{"mediaType", "application/vnd.oci.image.manifest.v1+json"},
-                                               {"digest", manifest_digest},
-                                               {"size", manifest_text.size()},
-                                               {"annotations", {{"io.containerd.image.name", "docker.io/" + tag},
-                                                                {"org.opencontainers.image.ref.name", tag.substr(tag.rfind(':') + 1)}}}}})}};
-  const Json docker_manifest = Json::array({{{"Config", blob(config_digest)}, {"RepoTags", Json::array({tag})}, {"Layers", paths}}});
   add_blob(blob(config_digest), config);
   add_blob(blob(manifest_digest), manifest_text);
-  add_blob("index.json", index.dump());
-  add_blob("oci-layout", R"({"imageLayoutVersion":"1.0.0"})");
-  add_blob("manifest.json", docker_manifest.dump());
+  add_blob("index.json", index_json(manifest_digest, manifest_text.size(), kOciManifestType, tag));
+  add_blob("oci-layout", kOciLayout);
+  add_blob("manifest.json", manifest_json(blob(config_digest), tag, members));
   write_at(fd_, std::string(2 * kTarBlock, '\0'), size_bytes_, path_);
   size_bytes_ += 2 * kTarBlock;
   return read_archive(path_);
@@ -175,7 +199,7 @@ void ArchiveBuilder::add_blob(std::string_view name, std::string_view bytes) {
 void ArchiveBuilder::advance(std::uint64_t end) {
   if (end - told_bytes_ >= kTell) {
     told_bytes_ = end;
-    report_(end);
+    report_(end + saved_bytes_);
   }
   if (end - handed_over_bytes_ < kHandOver) return;
   // Only a hint, and not every file system takes it.

@@ -16,11 +16,14 @@
 
 namespace riverbox::environment {
 
+// Of layers that are written. Those that are taken over stay as they are.
+enum class Compression { none, gzip };
+
 class ArchiveBuilder {
 public:
   // `fd` is open for reading and writing, empty, and outlives the builder; `path` leads to the same file. `report` is told the size so far
-  // every few MB and may throw to end the work.
-  ArchiveBuilder(int fd, std::filesystem::path path, std::function<void(std::uint64_t size_bytes)> report);
+  // every few MB (of the layers as they are in the image) and may throw to end the work.
+  ArchiveBuilder(int fd, std::filesystem::path path, Compression compression, std::function<void(std::uint64_t size_bytes)> report);
   ~ArchiveBuilder();
   // First of all: the leading layers that an older archive of this form begins with are taken over as they are, without reading them where the file
   // system shares extents or copies on the server. Returns how many of `diff_ids` that were. After an error it is as if it had not been called.
@@ -34,6 +37,12 @@ public:
   std::uint64_t size_bytes() const { return size_bytes_; }
 
 private:
+  // A layer as it is in the file.
+  struct Blob {
+    std::string digest;
+    std::uint64_t size_bytes = 0;
+    bool gzip = false;
+  };
   class LayerSink;
   size_t copy_leading_layers(const std::filesystem::path& older_path, const Archive& older, const std::vector<std::string>& diff_ids);
   void add_blob(std::string_view name, std::string_view bytes);
@@ -43,8 +52,10 @@ private:
   std::filesystem::path path_;
   std::function<void(std::uint64_t)> report_;
   HashPipe hash_;
-  std::map<std::string, std::uint64_t> layers_;  // diff ID -> size of what is in the file
+  const Compression compression_;
+  std::map<std::string, Blob> layers_;  // by diff ID
   std::uint64_t size_bytes_ = 0, told_bytes_ = 0, handed_over_bytes_ = 0;
+  std::uint64_t saved_bytes_ = 0;       // by compression
 };
 
 }  // namespace riverbox::environment

@@ -1,8 +1,17 @@
 #include "environment/chain.hpp"
 
 #include "base/log.hpp"
+#include "base/strings.hpp"
 
 namespace riverbox::environment {
+
+std::vector<std::string> inherited_volumes(const docker::Naming& naming, const docker::Container& container) {
+  const auto label = container.labels.find(naming.label("volumes"));
+  if (label == container.labels.end()) return {};
+  std::vector<std::string> volumes = split(label->second, ',');
+  std::erase(volumes, "");
+  return volumes;
+}
 
 ContainerChain::ContainerChain(docker::Engine& engine, const docker::Naming& naming, std::string name)
     : engine_(engine), naming_(naming), name_(std::move(name)), proper_(naming.environment_container(name_)),
@@ -10,7 +19,12 @@ ContainerChain::ContainerChain(docker::Engine& engine, const docker::Naming& nam
 
 // create next, previous <- proper, proper <- next, remove previous: at every moment the names tell how far it came.
 void ContainerChain::renew(const docker::Container& current, const std::string& image_id) {
-  engine_.clone_container(current, next_, image_id, {{naming_.label("chained"), "true"}});
+  docker::Naming::Labels labels{{naming_.label("chained"), "true"}};
+  // A clone knows them by name, so the engine would not remove them with it any more.
+  auto volumes = inherited_volumes(naming_, current);
+  for (std::string& volume : docker::Engine::anonymous_volumes(current)) volumes.push_back(std::move(volume));
+  if (!volumes.empty()) labels[naming_.label("volumes")] = join(volumes, ",");
+  engine_.clone_container(current, next_, image_id, labels);
   engine_.rename_container(proper_, previous_);
   engine_.rename_container(next_, proper_);
   try {

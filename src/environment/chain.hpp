@@ -2,11 +2,15 @@
 // Docker has no "change the image of a container": the old one steps aside under another name until the new one stands in its place.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "docker/engine.hpp"
 #include "docker/naming.hpp"
 
 namespace riverbox::environment {
+
+// Volumes that a container of a chain has from an image's VOLUME lines: nobody's without it.
+std::vector<std::string> inherited_volumes(const docker::Naming& naming, const docker::Container& container);
 
 class ContainerChain {
 public:

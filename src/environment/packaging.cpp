@@ -60,7 +60,7 @@ std::unique_ptr<os::PendingFile> Packager::from_layers(const std::filesystem::pa
 
 void Packager::build(os::PendingFile& file, LayerSource& source, const std::optional<Version>& older) {
   const std::string config = source.config();
-  ArchiveBuilder builder(file.fd(), file.temporary_path(), [&](std::uint64_t size_bytes) {
+  ArchiveBuilder builder(file.fd(), file.temporary_path(), options_.compression, [&](std::uint64_t size_bytes) {
     options_.cancel->check("packaging an environment");
     options_.progress(size_bytes);
   });

@@ -10,6 +10,7 @@
 #include "base/cancel.hpp"
 #include "docker/engine.hpp"
 #include "environment/archive.hpp"
+#include "environment/archive_builder.hpp"
 #include "environment/share.hpp"
 #include "os/atomic_file.hpp"
 
@@ -28,6 +29,7 @@ public:
   struct Options {
     std::function<void(std::uint64_t size_bytes)> progress;  // every few MB; may throw
     const CancelToken* cancel = nullptr;
+    Compression compression = Compression::none;
   };
   // `tag` names the image in the daemon and is what a load of the archive sets.
   Packager(docker::Engine& engine, const Share& share, const docker::Image& image, std::string tag, Options options);

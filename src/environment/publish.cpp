@@ -134,7 +134,9 @@ public:
     Published published{version, archive_, packaging_, {}};
     attempt("cannot write the index of an archive", version.tarball, [&] { write_index(share_.index_path(version.tarball), archive_); });
     published.version.image_id = archive_.config_digest;
-    attempt("cannot prune old versions", name_.str(), [&] { prune(published); });
+    attempt("cannot prune old versions", name_.str(), [&] {
+      published.pruned = prune_versions(share_, name_, options_.keep_versions, version.tarball, options_.in_use);
+    });
     if (options_.keep_image) attempt("cannot tag the new image", tag_, [&] { retag(); });
     if (container_.labels.contains(naming_.label("chained"))) engine_.remove_unused_image(container_.image_id);  // of the version before
     return published;
@@ -188,7 +190,7 @@ private:
   std::unique_ptr<os::PendingFile> squash_layers(docker::Image& image) {
     report("squashing", 0, image.size_bytes);
     try {
-      Squashed squashed = squash(engine_, intent_.container, image, tag_, final_path_, cancel_,
+      Squashed squashed = squash(engine_, intent_.container, image, tag_, final_path_, options_.compression, cancel_,
                                  [&](std::uint64_t bytes) { report("squashing", bytes, std::max(image.size_bytes, bytes)); });
       engine_.remove_unused_image(std::exchange(image_id_, squashed.image.id));
       image = std::move(squashed.image);
@@ -204,7 +206,7 @@ private:
 
   std::unique_ptr<os::PendingFile> write(const docker::Image& image) {
     Packager packager(engine_, share_, image, tag_,
-                      {.progress = [&](std::uint64_t bytes) { report("writing", bytes, std::max(image.size_bytes, bytes)); }, .cancel = &cancel_});
+                      {.progress = [&](std::uint64_t bytes) { report("writing", bytes, std::max(image.size_bytes, bytes)); }, .cancel = &cancel_, .compression = options_.compression});
     report("writing", 0, image.size_bytes);
     auto file = packager.write(final_path_, newest_);
     archive_ = packager.archive();
@@ -230,16 +232,6 @@ private:
     const auto previous = engine_.find_image(tag_);
     engine_.tag_image(image_id_, tag_);
     if (previous && previous->id != image_id_) engine_.remove_unused_image(previous->id);
-  }
-
-  void prune(Published& published) {
-    std::vector<Version> versions = share_.versions(name_);
-    const auto keep = static_cast<size_t>(std::max(1, options_.keep_versions));
-    for (size_t i = keep; i < versions.size(); ++i) {
-      const Version& version = versions[i];
-      if (version.tarball == published.version.tarball || options_.in_use(version)) continue;
-      if (attempt("cannot remove an old version", version.tarball, [&] { share_.remove(version); })) published.pruned.push_back(version.tarball);
-    }
   }
 
   docker::Engine& engine_;
@@ -276,6 +268,21 @@ void remove_temporaries_of(const Share& share, const std::string& name) {
 }
 
 }  // namespace
+
+std::vector<std::string> prune_versions(const Share& share, const EnvironmentName& name, int keep, const std::string& published,
+                                        const std::function<bool(const Version&)>& in_use) {
+  std::vector<std::string> pruned;
+  const std::vector<Version> versions = share.versions(name);
+  for (size_t i = static_cast<size_t>(std::max(1, keep)); i < versions.size(); ++i) {
+    const Version& version = versions[i];
+    attempt("cannot remove an old version", version.tarball, [&] {
+      if (version.tarball == published || in_use(version)) return;
+      share.remove(version);
+      pruned.push_back(version.tarball);
+    });
+  }
+  return pruned;
+}
 
 Publisher::Publisher(docker::Engine& engine, docker::Naming naming, Share share)
     : engine_(engine), naming_(std::move(naming)), share_(std::move(share)) {}

@@ -23,6 +23,7 @@ struct PublishOptions {
   int keep_versions = 1;
   size_t max_layers = 40;                 // more are squashed to one
   bool squash = false;                    // in any case
+  Compression compression = Compression::none;
   bool keep_image = false;                // tag it <prefix>/<name>:base in the daemon: a runner on this daemon uses it
   std::function<bool(const Version&)> in_use = [](const Version&) { return false; };  // never pruned
   std::function<void(const PublishProgress&)> progress = [](const PublishProgress&) {};
@@ -41,6 +42,10 @@ struct Published {
   Packaging packaging;
   std::vector<std::string> pruned;        // tarball names
 };
+
+// Removes what is older than the `keep` newest versions, unless `in_use` or `published`. What cannot be removed is logged. Returns what went.
+std::vector<std::string> prune_versions(const Share& share, const EnvironmentName& name, int keep, const std::string& published,
+                                        const std::function<bool(const Version&)>& in_use);
 
 class Publisher {
 public:

@@ -53,9 +53,9 @@ docker::Image load(docker::Engine& engine, const Archive& archive, const std::st
 }  // namespace
 
 Squashed squash(docker::Engine& engine, const std::string& container, const docker::Image& committed, const std::string& tag,
-                const std::filesystem::path& final_path, const CancelToken& cancel, const std::function<void(std::uint64_t size_bytes)>& progress) {
+                const std::filesystem::path& final_path, Compression compression, const CancelToken& cancel, const std::function<void(std::uint64_t size_bytes)>& progress) {
   Squashed squashed{std::make_unique<os::PendingFile>(final_path), {}, {}};
-  ArchiveBuilder builder(squashed.file->fd(), squashed.file->temporary_path(), [&](std::uint64_t size_bytes) {
+  ArchiveBuilder builder(squashed.file->fd(), squashed.file->temporary_path(), compression, [&](std::uint64_t size_bytes) {
     cancel.check("squashing an environment");
     progress(size_bytes);
   });

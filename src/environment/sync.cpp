@@ -12,6 +12,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
+#include "environment/leases.hpp"
 
 namespace riverbox::environment {
 namespace {
@@ -20,7 +21,8 @@ using std::chrono::milliseconds;
 
 constexpr const char* kComponent = "environment";
 constexpr milliseconds kPoll{50};
-constexpr milliseconds kPatienceWithNfs{3000};  // a name that is new on the server may be unknown here for a moment
+constexpr milliseconds kPatienceWithNfs{3000};
+constexpr std::chrono::hours kKeptUnasked{1};  // an image of a single version
 
 NotFound no_such_environment(const Share& share, const EnvironmentName& name) {
   std::vector<std::string> names;
@@ -36,30 +38,47 @@ NotFound no_such_environment(const Share& share, const EnvironmentName& name) {
   return NotFound(fact, next);
 }
 
-// The version to bring here. `hint` wins over a listing that does not show it yet.
-Version choose_version(const Share& share, const EnvironmentName& name, const std::string& hint, const CancelToken& cancel) {
-  const auto announced = Share::parse_file_name(hint);
-  const bool usable_hint = announced && announced->first == name;
-  if (!hint.empty() && !usable_hint) log::warning(kComponent, "the announced archive is not of this environment", {{"archive", hint}, {"environment", name.str()}});
+std::optional<Version> version_on_share(const Share& share, const EnvironmentName& name, const std::string& tarball) {
+  const auto parsed = Share::parse_file_name(tarball);
+  struct stat st {};
+  if (!parsed || parsed->first != name || stat(share.path_of(tarball).c_str(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0) return std::nullopt;
+  return Version{parsed->second, tarball, static_cast<std::uint64_t>(st.st_size), {}};
+}
 
+// Asks again for a while: a name that is new on the server may be unknown here for a moment.
+template <class Look>
+std::optional<Version> look_patiently(const CancelToken& cancel, Look look) {
   const auto give_up = std::chrono::steady_clock::now() + kPatienceWithNfs;
   for (;;) {
-    auto newest = share.newest(name);
-    if (!usable_hint || (newest && newest->timestamp >= announced->second)) {
-      if (!newest) throw no_such_environment(share, name);
-      return std::move(*newest);
-    }
-    struct stat st {};
-    if (stat(share.path_of(hint).c_str(), &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
-      return {announced->second, hint, static_cast<std::uint64_t>(st.st_size), {}};
-    }
-    if (std::chrono::steady_clock::now() >= give_up) {
-      throw NotFound(fmt::format("the host has announced '{}', but '{}' does not show it", hint, share.dir().string()),
-                     "Check that this node mounts the same share as the host, and [paths] shared_dir.");
-    }
+    if (auto version = look()) return version;
+    if (std::chrono::steady_clock::now() >= give_up) return std::nullopt;
     cancel.check("looking for an environment");
     std::this_thread::sleep_for(kPoll);
   }
+}
+
+// The version to bring here. `hint` wins over a listing that does not show it yet.
+Version choose_newest(const Share& share, const EnvironmentName& name, const std::string& hint, const CancelToken& cancel) {
+  const auto announced = Share::parse_file_name(hint);
+  const bool usable_hint = announced && announced->first == name;
+  if (!hint.empty() && !usable_hint) log::warning(kComponent, "the announced archive is not of this environment", {{"archive", hint}, {"environment", name.str()}});
+  if (!usable_hint) {
+    if (auto newest = share.newest(name)) return std::move(*newest);
+    throw no_such_environment(share, name);
+  }
+  auto found = look_patiently(cancel, [&] {
+    auto newest = share.newest(name);
+    return newest && newest->timestamp >= announced->second ? newest : version_on_share(share, name, hint);
+  });
+  if (found) return std::move(*found);
+  throw NotFound(fmt::format("the host has announced '{}', but '{}' does not show it", hint, share.dir().string()),
+                 "Check that this node mounts the same share as the host, and [paths] shared_dir.");
+}
+
+Version choose_exactly(const Share& share, const EnvironmentName& name, const std::string& tarball, const CancelToken& cancel) {
+  if (auto found = look_patiently(cancel, [&] { return version_on_share(share, name, tarball); })) return std::move(*found);
+  throw NotFound(fmt::format("version '{}' of environment '{}' is not on the share", printable(tarball, 200), name.str()),
+                 fmt::format("`hakuriver.docker versions {}` shows those there are; `pin` keeps one.", name.str()));
 }
 
 // A tag in our archive that is not ours, without the docker.io of some writers.
@@ -169,14 +188,29 @@ Syncer::Syncer(docker::Engine& engine, docker::Naming naming, Share share, SyncO
 bool Syncer::needs_sync(const std::optional<docker::Image>& local, const Identity& wanted) { return !local || !is_image_of(*local, wanted); }
 
 SyncResult Syncer::ensure(const EnvironmentName& name, const std::string& hint, const CancelToken& cancel, const SyncCallback& progress) {
-  const auto announced = Share::parse_file_name(hint);
+  return fulfil({name, hint, false, naming_.environment_image(name.str())}, cancel, progress);
+}
+
+SyncResult Syncer::ensure_exactly(const EnvironmentName& name, const std::string& tarball, const CancelToken& cancel, const SyncCallback& progress) {
+  const auto parsed = Share::parse_file_name(tarball);
+  if (!parsed || parsed->first != name) throw InvalidInput(fmt::format("'{}' is no version of environment '{}'", printable(tarball, 200), name.str()));
+  const Order order{name, tarball, true, naming_.environment_image(name.str(), std::to_string(parsed->second))};
+  {
+    const std::lock_guard lock(mutex_);
+    asked_for_[order.tag] = std::chrono::steady_clock::now();
+  }
+  return fulfil(order, cancel, progress);
+}
+
+SyncResult Syncer::fulfil(const Order& order, const CancelToken& cancel, const SyncCallback& progress) {
+  const auto announced = Share::parse_file_name(order.tarball);
   for (;;) {
     cancel.check("syncing an environment");
     std::shared_ptr<Flight> flight;
     bool leader = false;
     {
       const std::lock_guard lock(mutex_);
-      auto& slot = flights_[name];
+      auto& slot = flights_[order.tag];
       if (!slot) {
         slot = std::make_shared<Flight>();
         leader = true;
@@ -188,14 +222,14 @@ SyncResult Syncer::ensure(const EnvironmentName& name, const std::string& hint, 
       if (!result) continue;
       // The load began before our version was announced: look again.
       const auto got = Share::parse_file_name(result->tarball);
-      if (announced && announced->first == name && got && got->second < announced->second) continue;
+      if (announced && announced->first == order.name && got && got->second < announced->second) continue;
       return *result;
     }
 
     SyncResult result;
     std::exception_ptr error;
     try {
-      result = sync_now(name, hint, cancel, [&](const SyncProgress& now) {
+      result = sync_now(order, cancel, [&](const SyncProgress& now) {
         {
           const std::lock_guard lock(flight->mutex);
           flight->progress = now;
@@ -208,7 +242,7 @@ SyncResult Syncer::ensure(const EnvironmentName& name, const std::string& hint, 
     }
     {
       const std::lock_guard lock(mutex_);
-      flights_.erase(name);
+      flights_.erase(order.tag);
     }
     {
       const std::lock_guard lock(flight->mutex);
@@ -222,14 +256,13 @@ SyncResult Syncer::ensure(const EnvironmentName& name, const std::string& hint, 
   }
 }
 
-SyncResult Syncer::sync_now(const EnvironmentName& name, const std::string& hint, const CancelToken& cancel, const SyncCallback& progress) {
-  const std::string tag = naming_.environment_image(name.str());
+SyncResult Syncer::sync_now(const Order& order, const CancelToken& cancel, const SyncCallback& progress) {
   for (bool again = false;; again = true) {
     progress({"checking", 0, 0});
-    const Version version = choose_version(share_, name, hint, cancel);
+    const Version version = order.exactly ? choose_exactly(share_, order.name, order.tarball, cancel) : choose_newest(share_, order.name, order.tarball, cancel);
     try {
-      const std::optional<docker::Image> local = engine_.find_image(tag);
-      return keeping_the_old_image(local, [&] { return sync_version(name, version, local, cancel, progress); });
+      const std::optional<docker::Image> local = engine_.find_image(order.tag);
+      return keeping_the_old_image(local, [&] { return sync_version(order, version, local, cancel, progress); });
     } catch (const IoError& error) {
       // Pruned between the listing and the reading: a newer version is there.
       if (again || !vanished(error)) throw;
@@ -237,34 +270,76 @@ SyncResult Syncer::sync_now(const EnvironmentName& name, const std::string& hint
   }
 }
 
-SyncResult Syncer::sync_version(const EnvironmentName& name, const Version& version, const std::optional<docker::Image>& local, const CancelToken& cancel,
+SyncResult Syncer::sync_version(const Order& order, const Version& version, const std::optional<docker::Image>& local, const CancelToken& cancel,
                                 const SyncCallback& progress) {
-  const std::string tag = naming_.environment_image(name.str());
   ArchiveFile file(share_.path_of(version.tarball), share_.index_path(version.tarball));
   SyncResult result;
   result.tarball = version.tarball;
   const auto is_up_to_date = [&] {
     result.bytes_read = file.bytes_read();
-    if (needs_sync(local, file.archive().identity)) return false;
-    result.image_id = local->id;
-    return true;
+    const Identity& wanted = file.archive().identity;
+    if (!needs_sync(local, wanted)) {
+      result.image_id = local->id;
+    } else if (order.exactly) {  // most often the newest one is asked for by its number
+      const auto newest = engine_.find_image(naming_.environment_image(order.name.str()));
+      if (!needs_sync(newest, wanted)) result.image_id = newest->id;
+    }
+    return !result.image_id.empty();
   };
   if (is_up_to_date()) return result;
   file.read_documents();  // the index was good enough to say "no", but may have lied
   if (is_up_to_date()) return result;
-  refuse_foreign_tags(file, tag, version.tarball);
+  refuse_foreign_tags(file, naming_.environment_image(order.name.str()), version.tarball);
 
-  OtherVersions others(share_, name, version.tarball);
-  Loader loader(engine_, present_, tag, !local);
+  Lease lease(share_, version.tarball);
+  OtherVersions others(share_, order.name, version.tarball);
+  Loader loader(engine_, present_, order.tag, !local);
   loader.sweep();
-  const LoadReport report = loader.load(file, [&] { return others.next(); }, cancel, progress);
-  if (options_.remove_superseded && local && local->id != report.image.id) retire(name, local->id);
+  const LoadReport report = loader.load(file, [&] { return others.next(); }, cancel, [&](const SyncProgress& now) {
+    lease.renew();
+    progress(now);
+  });
+  if (options_.remove_superseded) {
+    if (!order.exactly && local && local->id != report.image.id) retire(order.name, local->id);
+    try {
+      remove_old_versions(order.name);
+    } catch (const docker::DockerError& error) {  // what was asked for is there
+      log::debug(kComponent, "cannot look for old versions", {{"environment", order.name.str()}, {"reason", error.fact()}});
+    }
+  }
   result.image_id = report.image.id;
   result.loaded = true;
   result.way = report.thin ? "thin" : "full";
   result.layers_left_out = report.layers_left_out;
   result.bytes_read = file.bytes_read() + others.bytes_read() + report.layer_bytes;
+  if (options_.loaded) options_.loaded();
   return result;
+}
+
+// Images of single versions that nobody has asked for lately. The engine keeps those that a container uses.
+void Syncer::remove_old_versions(const EnvironmentName& name) {
+  const std::string start = naming_.environment_image(name.str(), "");
+  const auto now = std::chrono::steady_clock::now();
+  const auto is_wanted = [&](const std::string& tag) {
+    const std::lock_guard lock(mutex_);
+    const auto asked = asked_for_.find(tag);
+    if (asked == asked_for_.end()) return false;
+    if (now - asked->second < kKeptUnasked) return true;
+    asked_for_.erase(asked);
+    return false;
+  };
+  const auto remove = [&](const std::string& tag) {
+    try {
+      engine_.untag_image(tag);
+    } catch (const docker::DockerError& error) {
+      log::debug(kComponent, "an old version stays", {{"image", tag}, {"reason", error.fact()}});
+    }
+  };
+  for (const docker::Image& image : engine_.list_images_tagged(start + "*")) {
+    for (const std::string& tag : image.tags) {
+      if (tag.starts_with(start) && parse_u64(std::string_view(tag).substr(start.size())) && !is_wanted(tag)) remove(tag);
+    }
+  }
 }
 
 void Syncer::retire(const EnvironmentName& name, const std::string& image_id) {

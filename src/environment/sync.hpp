@@ -1,5 +1,6 @@
 // Brings the daemon's image of an environment up to date with the share. Compares what the image *is*, never clocks.
 #pragma once
+#include <chrono>
 #include <condition_variable>
 #include <filesystem>
 #include <functional>
@@ -32,6 +33,8 @@ struct SyncOptions {
   bool remove_superseded = true;
   // Where a containerd store's daemon is concerned: what it was given, over restarts of this program. A file of this machine; empty: none.
   std::filesystem::path memory = {};
+  // Called after each load, on the thread of a caller.
+  std::function<void()> loaded = {};
 };
 
 class Syncer {
@@ -42,15 +45,27 @@ public:
   // the load. Throws NotFound (lists the environments there are), BadData (damaged archive; the old image stays),
   // docker::ImageImportError, Timeout. A missing environment never reaches a registry.
   SyncResult ensure(const EnvironmentName& name, const std::string& hint, const CancelToken& cancel, const SyncCallback& progress);
+  // The same for this version and no other; its image has a tag of its own, which goes when another version has been loaded and nobody has asked
+  // for this one in the last hour.
+  SyncResult ensure_exactly(const EnvironmentName& name, const std::string& tarball, const CancelToken& cancel, const SyncCallback& progress);
   // Pure: is the image of the daemon the one in the archive?
   static bool needs_sync(const std::optional<docker::Image>& local, const Identity& wanted);
 
 private:
-  SyncResult sync_now(const EnvironmentName& name, const std::string& hint, const CancelToken& cancel, const SyncCallback& progress);
-  SyncResult sync_version(const EnvironmentName& name, const Version& version, const std::optional<docker::Image>& local, const CancelToken& cancel,
+  // What a caller wants, and the tag that its image will have.
+  struct Order {
+    EnvironmentName name;
+    std::string tarball;  // a hint, or exactly this
+    bool exactly = false;
+    std::string tag;
+  };
+  SyncResult fulfil(const Order& order, const CancelToken& cancel, const SyncCallback& progress);
+  SyncResult sync_now(const Order& order, const CancelToken& cancel, const SyncCallback& progress);
+  SyncResult sync_version(const Order& order, const Version& version, const std::optional<docker::Image>& local, const CancelToken& cancel,
                           const SyncCallback& progress);
   // Somebody may be about to create a container from the image that was just replaced: the one before it goes instead.
   void retire(const EnvironmentName& name, const std::string& image_id);
+  void remove_old_versions(const EnvironmentName& name);
   docker::Engine& engine_;
   docker::Naming naming_;
   Share share_;
@@ -58,8 +73,9 @@ private:
   PresentLayers present_;
   struct Flight;  // one load that several callers wait for
   std::mutex mutex_;
-  std::map<EnvironmentName, std::shared_ptr<Flight>> flights_;
-  std::map<EnvironmentName, std::string> retired_;  // the image that the last load replaced
+  std::map<std::string, std::shared_ptr<Flight>> flights_;                   // by tag
+  std::map<EnvironmentName, std::string> retired_;                           // the image that the last load replaced
+  std::map<std::string, std::chrono::steady_clock::time_point> asked_for_;   // tags of single versions
 };
 
 }  // namespace riverbox::environment

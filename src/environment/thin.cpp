@@ -7,13 +7,11 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "environment/image_documents.hpp"
 #include "environment/tar_format.hpp"
 
 namespace riverbox::environment {
 namespace {
-
-using Json = nlohmann::ordered_json;
-constexpr const char* kOciManifest = "application/vnd.oci.image.manifest.v1+json";
 
 // For every layer the first one with the same file: equal layers are one file, named twice or behind a link.
 std::vector<size_t> first_with_file(const Archive& archive) {
@@ -48,19 +46,11 @@ std::string config_name(const Archive& archive) {
   return archive.manifest_digest.empty() ? hex + ".json" : "blobs/sha256/" + hex;
 }
 
-std::string manifest_json(const Archive& archive, const std::string& tag) {
-  const Json entry = {{"Config", config_name(archive)}, {"RepoTags", tag.empty() ? Json() : Json::array({tag})}, {"Layers", names_in_stream(archive)}};
-  return Json::array({entry}).dump();
-}
-
-std::string index_json(const Archive& archive, const Documents& documents, const std::string& tag) {
+// The manifest says itself what it is, where it says it.
+std::string manifest_type(const Documents& documents) {
   const auto manifest = nlohmann::json::parse(documents.manifest, nullptr, false);
   const auto type = manifest.find("mediaType");
-  const Json entry = {{"mediaType", type != manifest.end() && type->is_string() ? type->get<std::string>() : kOciManifest},
-                      {"digest", archive.manifest_digest},
-                      {"size", documents.manifest.size()},
-                      {"annotations", {{"io.containerd.image.name", "docker.io/" + tag}, {"org.opencontainers.image.ref.name", tag.substr(tag.rfind(':') + 1)}}}};
-  return Json{{"schemaVersion", 2}, {"mediaType", "application/vnd.oci.image.index.v1+json"}, {"manifests", Json::array({entry})}}.dump();
+  return type != manifest.end() && type->is_string() ? type->get<std::string>() : kOciManifestType;
 }
 
 // Puts members together; small ones share a segment.
@@ -139,10 +129,10 @@ std::vector<docker::Segment> image_stream(const Archive& archive, const Document
   stream.add(config_name(archive), documents.config);
   if (!archive.manifest_digest.empty()) {
     stream.add("blobs/sha256/" + archive.manifest_digest.substr(7), documents.manifest);
-    stream.add("index.json", index_json(archive, documents, tag));
-    stream.add("oci-layout", R"({"imageLayoutVersion":"1.0.0"})");
+    stream.add("index.json", index_json(archive.manifest_digest, documents.manifest.size(), manifest_type(documents), tag));
+    stream.add("oci-layout", kOciLayout);
   }
-  stream.add("manifest.json", manifest_json(archive, tag));
+  stream.add("manifest.json", manifest_json(config_name(archive), tag, names));
   return stream.finish();
 }
 

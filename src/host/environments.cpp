@@ -7,12 +7,10 @@
 #include "base/log.hpp"
 #include "base/strings.hpp"
 #include "environment/chain.hpp"
-#include "environment/pins.hpp"
+#include "host/environment_turn.hpp"
 
 namespace riverbox::host {
 namespace {
-
-constexpr auto kStopGrace = std::chrono::seconds(10);
 
 // What Docker accepts as a container name: anything else cannot name a container and is not worth a question.
 bool can_be_container_name(std::string_view text) {
@@ -46,27 +44,6 @@ docker::ContainerSpec environment_spec(const docker::Naming& naming, const Envir
 }
 
 }  // namespace
-
-class Environments::Turn {
-public:
-  Turn(Environments& owner, EnvironmentName name) : owner_(owner), name_(std::move(name)) {
-    std::unique_lock lock(owner_.mutex_);
-    owner_.turn_over_.wait(lock, [&] { return !owner_.publishing_.contains(name_); });
-    owner_.publishing_.insert(name_);
-  }
-  ~Turn() {
-    {
-      std::lock_guard lock(owner_.mutex_);
-      owner_.publishing_.erase(name_);
-    }
-    owner_.turn_over_.notify_all();
-  }
-  Turn(Turn&&) = delete;
-
-private:
-  Environments& owner_;
-  EnvironmentName name_;
-};
 
 Environments::Environments(docker::Engine& engine, docker::Naming naming, environment::Share share,
                            store::PublicationRepository& publications, Options options)
@@ -173,6 +150,13 @@ EnvironmentContainer Environments::remove(const std::string& text) {
   auto found = resolve(text);
   environment::ContainerChain(engine_, naming_, found.name.str()).settle();  // what one has left goes too
   engine_.remove_container(found.container.id, true);
+  for (const std::string& volume : environment::inherited_volumes(naming_, found.container)) {
+    try {
+      engine_.remove_volume(volume);
+    } catch (const docker::DockerError& e) {  // somebody else uses it
+      log::warning("host", "a volume of a deleted environment stays", {{"volume", volume}, {"reason", e.what()}});
+    }
+  }
   // The image that the last create-tar committed, and those before it, are nobody's without their container.
   if (found.container.labels.contains(naming_.label("chained"))) engine_.remove_unused_image(found.container.image_id);
   log::info("host", "environment container deleted", {{"environment", found.name.str()}});
@@ -191,8 +175,9 @@ environment::Published Environments::create_tar(const std::string& text, bool sq
   constexpr int kEngineLimit = 125;
   options.max_layers = static_cast<size_t>(std::clamp(options_.max_layers, 1, kEngineLimit - 5));
   options.squash = squash;
+  options.compression = options_.compression;
   options.keep_image = options_.keep_image;
-  options.in_use = [pins = environment::Pins(share_)](const environment::Version& version) { return pins.is_pinned(version); };
+  options.in_use = [&](const environment::Version& version) { return options_.in_use(found.name, version); };
   options.progress = [&](const environment::PublishProgress& p) { progress({p.step, p.bytes, p.total_bytes}); };
   environment::Publisher publisher(engine_, naming_, share_);
   auto published = publisher.publish(

@@ -46,6 +46,9 @@ public:
     int keep_versions = 1;
     int max_layers = 40;      // more are squashed to one by create-tar
     bool keep_image = false;  // a runner uses this daemon too
+    environment::Compression compression = environment::Compression::none;
+    // Whether this version must not be pruned.
+    std::function<bool(const EnvironmentName&, const environment::Version&)> in_use = [](const EnvironmentName&, const environment::Version&) { return false; };
   };
   Environments(docker::Engine& engine, docker::Naming naming, environment::Share share,
                store::PublicationRepository& publications, Options options);
@@ -58,6 +61,15 @@ public:
   EnvironmentContainer remove(const std::string& name);
   // One at a time per environment: a second call waits for the first. `squash`: in one layer, whatever its depth.
   environment::Published create_tar(const std::string& name, bool squash, const StepCallback& progress);
+  struct Rollback {
+    environment::Version version;     // the new newest one
+    bool was_newest = false;          // then there is no new one
+    bool container = false;           // made again, too
+    std::vector<std::string> pruned;
+  };
+  // Makes an older version the newest again; with `container`, the environment container too: what it held since is gone. It waits for its turn
+  // as create_tar does, and on any error nothing has changed.
+  Rollback roll_back(const EnvironmentName& name, const environment::Version& version, bool container, const StepCallback& progress);
   environment::Share::Listing archives() const { return share_.list(); }
   const environment::Share& share() const { return share_; }
   std::unique_ptr<terminal::Shell> open_shell(const std::string& name, const terminal::OpenRequest& request);
@@ -68,7 +80,8 @@ private:
   // Throws NotFound, or Conflict for a container that is not ours.
   EnvironmentContainer resolve(const std::string& name);
   void undo_interrupted(const store::PublicationRecord& publication);
-  class Turn;  // one create-tar of an environment at a time
+  void renew_container(const EnvironmentName& name, const environment::Version& version, const StepCallback& progress);
+  class Turn;  // one create-tar or rollback of an environment at a time
 
   docker::Engine& engine_;
   docker::Naming naming_;

@@ -1,5 +1,7 @@
 #include "host/nodes.hpp"
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/time.hpp"
@@ -40,6 +42,7 @@ std::int64_t Nodes::connect(const NodeDescription& description, std::shared_ptr<
   auto& node = nodes_[description.hostname];
   node.description = description;
   node.link = std::move(link);
+  node.holdings.clear();  // it tells them anew
   node.epoch = epoch;
   node.heard = std::chrono::steady_clock::now();
   node.last_seen = now;
@@ -65,9 +68,25 @@ void Nodes::heartbeat(const std::string& hostname, const RunnerLink* link, const
   if (!gpus.empty()) it->second.description.gpus = std::move(gpus);
 }
 
+void Nodes::hold(const std::string& hostname, const RunnerLink* link, std::vector<environment::Holding> holdings) {
+  std::lock_guard lock(mutex_);
+  auto it = nodes_.find(hostname);
+  if (it != nodes_.end() && it->second.link.get() == link) it->second.holdings = std::move(holdings);
+}
+
+std::vector<std::string> Nodes::holders(const environment::Holding& version) const {
+  std::lock_guard lock(mutex_);
+  std::vector<std::string> names;
+  for (const auto& [name, node] : nodes_) {
+    const auto& held = node.holdings;
+    if (node.link && std::find(held.begin(), held.end(), version) != held.end()) names.push_back(name);
+  }
+  return names;
+}
+
 NodeView Nodes::view(const Node& node) const {
   bool fresh = std::chrono::steady_clock::now() - node.heard < timeout_;
-  return {node.description, node.link && fresh, node.epoch, node.last_seen, node.load, node.link};
+  return {node.description, node.link && fresh, node.epoch, node.last_seen, node.load, node.link, node.holdings};
 }
 
 std::vector<NodeView> Nodes::all() const {

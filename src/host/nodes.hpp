@@ -10,10 +10,25 @@
 #include <vector>
 
 #include "base/task.hpp"
+#include "environment/holdings.hpp"
 #include "os/topology.hpp"
 #include "store/host_store.hpp"
 
 namespace riverbox::host {
+
+// An environment that a node shall have before a task asks for it.
+struct SyncOrder {
+  std::string environment, tarball;
+  bool exact = false;  // this tarball and no newer one
+  bool idle = false;   // nobody waits: after everything else
+};
+struct SyncAnswer {
+  bool ok = false;
+  std::string message;  // why not
+  std::string tarball, way;  // the version that is there; of a load: "thin" or "full"
+  bool loaded = false;
+  std::uint64_t bytes_read = 0;  // of the share
+};
 
 // The host's end of a link. Every call is thread-safe and returns at once.
 class RunnerLink {
@@ -23,6 +38,9 @@ public:
   virtual void kill(TaskId id, int attempt) = 0;
   // `done(ok, message)` exactly once, also when the link breaks.
   virtual void control(const std::string& action, TaskId id, int attempt, std::function<void(bool, std::string)> done) = 0;
+  // `progress` any number of times, then `done` exactly once, also when the link breaks. A runner that is too old never answers.
+  virtual void sync(const SyncOrder& order, std::function<void(std::uint64_t bytes, std::uint64_t total_bytes)> progress,
+                    std::function<void(SyncAnswer)> done) = 0;
   virtual void open_logs(const std::string& stream, TaskId id, int attempt, std::uint64_t stdout_from, std::uint64_t stderr_from) = 0;
 };
 
@@ -42,6 +60,7 @@ struct NodeView {
   std::string last_seen;             // RFC 3339 or empty
   os::Load load;
   std::shared_ptr<RunnerLink> link;  // null when not connected
+  std::vector<environment::Holding> holdings;  // what its daemon has, as far as it was told
 };
 
 class Nodes {
@@ -53,6 +72,9 @@ public:
   std::int64_t connect(const NodeDescription& description, std::shared_ptr<RunnerLink> link);
   void disconnect(const std::string& hostname, const RunnerLink* link);  // ignored if `link` is not the current one
   void heartbeat(const std::string& hostname, const RunnerLink* link, const os::Load& load, std::vector<os::Gpu> gpus);
+  void hold(const std::string& hostname, const RunnerLink* link, std::vector<environment::Holding> holdings);
+  // The connected nodes whose daemon has this version, by name.
+  std::vector<std::string> holders(const environment::Holding& version) const;
   std::vector<NodeView> all() const;      // by name
   std::optional<NodeView> find(const std::string& hostname) const;
   std::chrono::seconds heartbeat_interval() const { return interval_; }
@@ -65,6 +87,7 @@ private:
     std::int64_t epoch = 0;
     std::string last_seen;
     os::Load load;
+    std::vector<environment::Holding> holdings;
   };
   NodeView view(const Node& node) const;
 

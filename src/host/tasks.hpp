@@ -18,6 +18,7 @@ namespace riverbox::host {
 // A submission after parsing; `spec` holds what all its tasks share.
 struct Submission {
   TaskSpec spec;
+  std::string version;          // of the environment, as the user named it; empty: the newest, also when the task starts later
   std::vector<Target> targets;  // empty: the host chooses
 };
 struct FailedTarget {

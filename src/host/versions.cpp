@@ -8,6 +8,8 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
+#include "environment/holdings.hpp"
+#include "environment/leases.hpp"
 
 namespace riverbox::host {
 namespace {
@@ -119,6 +121,7 @@ std::vector<VersionFacts> Versions::list(const std::string& text) const {
       auto archive = environment::open_archive(share_.path_of(version.tarball), share_.index_path(version.tarball));
       facts.version.image_id = archive.config_digest;
       facts.created = archive.identity.created;
+      facts.fingerprint = environment::fingerprint(archive.identity);
       facts.layers = archive.layers.size();
       if (younger) out[younger_row].own_bytes = own_bytes(*younger, environment::common_layers(archive, *younger));
       younger = std::move(archive);
@@ -160,10 +163,13 @@ Versions::Pinned Versions::set_pinned(const std::string& text, const std::string
 
 std::string Versions::reason_to_stay(const EnvironmentName& name, const Version& version, bool newest) const {
   if (pins_.is_pinned(version)) return fmt::format("version {} of '{}' is pinned", version.timestamp, name.str());
+  if (const auto reader = environment::lease_holder(share_, version.tarball))
+    return fmt::format("version {} of '{}' is being read by {}", version.timestamp, name.str(), printable(*reader, 100));
   for (const TaskState state : {TaskState::pending, TaskState::assigning, TaskState::syncing, TaskState::running, TaskState::paused}) {
     constexpr int kAll = 1'000'000;
     for (const auto& task : tasks_.list(state, kAll, 0)) {
-      if (task.spec.environment != name.str() || !(newest || task.spec.tarball == version.tarball)) continue;
+      const bool wanted = task.spec.exact ? task.spec.tarball == version.tarball : newest;  // the others take the newest there is
+      if (task.spec.environment != name.str() || !wanted) continue;
       return fmt::format("version {} of '{}' is in use: task {} is {}", version.timestamp, name.str(), task.spec.id.str(), to_string(state));
     }
   }
@@ -200,8 +206,9 @@ std::vector<Version> Versions::remove(const std::string& text, const Removal& re
   return chosen;
 }
 
-std::vector<VerifiedVersion> Versions::verify(const std::optional<std::string>& text, const StepCallback& progress, const CancelToken& cancel) const {
-  std::vector<VerifiedVersion> out;
+Verification Versions::verify(const std::optional<std::string>& text, const StepCallback& progress, const CancelToken& cancel) const {
+  Verification done;
+  auto& out = done.versions;
   std::uint64_t total_bytes = 0, done_bytes = 0;
   const auto take = [&](const EnvironmentName& name, const std::vector<Version>& versions) {
     for (const Version& version : versions) {
@@ -216,19 +223,27 @@ std::vector<VerifiedVersion> Versions::verify(const std::optional<std::string>& 
     for (const auto& [name, versions] : share_.list()) take(name, versions);
   }
   std::erase_if(out, [&](VerifiedVersion& one) {
-    const auto tell = [&](std::uint64_t bytes) { progress({"verifying " + one.version.tarball, done_bytes + bytes, total_bytes}); };
-    const bool gone = !verify_one(one, tell, cancel);
+    std::uint64_t read_bytes = 0;
+    std::chrono::nanoseconds reading{0};
+    const auto watch = [&](std::uint64_t bytes, std::chrono::nanoseconds so_far) {
+      read_bytes = bytes;
+      reading = so_far;
+      progress({"verifying " + one.version.tarball, done_bytes + bytes, total_bytes});
+    };
+    const bool gone = !verify_one(one, watch, cancel);
+    done.read_bytes += read_bytes;
+    done.reading += reading;
     done_bytes += one.version.size_bytes;
     return gone;
   });
-  return out;
+  return done;
 }
 
-bool Versions::verify_one(VerifiedVersion& one, const std::function<void(std::uint64_t)>& tell, const CancelToken& cancel) const {
+bool Versions::verify_one(VerifiedVersion& one, const environment::ReadWatch& watch, const CancelToken& cancel) const {
   const auto tar = share_.path_of(one.version.tarball), index = share_.index_path(one.version.tarball);
   environment::Archive archive;
   try {
-    archive = environment::verify_archive(tar, cancel, tell);
+    archive = environment::verify_archive(tar, cancel, watch);
   } catch (const BadData& e) {
     one.damage = e.fact();
   } catch (const IoError& e) {
@@ -240,6 +255,7 @@ bool Versions::verify_one(VerifiedVersion& one, const std::function<void(std::ui
     return true;
   }
   one.version.image_id = archive.config_digest;
+  one.fingerprint = environment::fingerprint(archive.identity);
   const auto known = environment::read_index(index, archive.size_bytes);
   if (known && same_facts(*known, archive) && !is_younger(tar, index)) return true;
   try {

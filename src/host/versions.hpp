@@ -24,6 +24,7 @@ struct VersionFacts {
   WallTime created{};   // of the image
   size_t layers = 0;
   std::uint64_t own_bytes = 0;  // of the layers that the next older version does not have
+  std::string fingerprint;      // of the image, as nodes name what they hold
 };
 
 struct VersionComparison {
@@ -37,6 +38,13 @@ struct VerifiedVersion {
   std::string damage;  // empty: whole
   enum class Index { unchanged, rewritten, not_written } index = Index::unchanged;
   std::string index_problem;  // not_written: why
+  std::string fingerprint;    // of the image; empty when it is damaged
+};
+
+struct Verification {
+  std::vector<VerifiedVersion> versions;
+  std::uint64_t read_bytes = 0;
+  std::chrono::nanoseconds reading{0};  // waiting for the share
 };
 
 class Versions {
@@ -55,7 +63,8 @@ public:
     bool changed = false;
   };
   Pinned set_pinned(const std::string& name, const std::string& which, bool pinned);
-  bool is_pinned(const environment::Version& version) const { return pins_.is_pinned(version); }
+  // Why this version must stay: it is pinned, being read, or a task that is not finished wants it. Empty: nothing speaks against its going.
+  std::string reason_to_stay(const EnvironmentName& name, const environment::Version& version, bool newest) const;
 
   struct Removal {
     std::optional<std::string> which;  // nullopt: the only one there is
@@ -66,13 +75,11 @@ public:
 
   // Every byte of every archive, of one environment or of all; indexes that are missing or wrong are written anew. What is damaged is reported
   // and left as it is. Throws Cancelled.
-  std::vector<VerifiedVersion> verify(const std::optional<std::string>& name, const StepCallback& progress, const CancelToken& cancel) const;
+  Verification verify(const std::optional<std::string>& name, const StepCallback& progress, const CancelToken& cancel) const;
 
 private:
   // False: it was deleted meanwhile.
-  bool verify_one(VerifiedVersion& one, const std::function<void(std::uint64_t bytes)>& tell, const CancelToken& cancel) const;
-  // Why this version must not go; empty: nothing speaks against it.
-  std::string reason_to_stay(const EnvironmentName& name, const environment::Version& version, bool newest) const;
+  bool verify_one(VerifiedVersion& one, const environment::ReadWatch& watch, const CancelToken& cancel) const;
 
   environment::Share share_;
   environment::Pins pins_;

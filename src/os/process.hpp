@@ -17,6 +17,8 @@ std::string host_name();
 // Must be the first call of main(): NSS pinned to "files dns" (a static glibc must not dlopen), OpenSSL without
 // openssl.cnf, SIGPIPE ignored, malloc arenas bounded.
 void init_runtime();
+// The calling thread comes after all others from now on, at the processor and at the disk. Best effort.
+void make_this_thread_idle();
 // Raises the soft limit of open files to the hard one.
 void raise_file_limit();
 

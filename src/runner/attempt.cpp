@@ -188,6 +188,7 @@ TaskReport Attempt::execute() {
   report.exit_code = start_exit_code_;
   report.started_at = started_at_;
   report.image_id = image_id_;
+  report.tarball = tarball_;
   return report;
 }
 
@@ -251,13 +252,15 @@ std::string Attempt::bring_up_to_date() {
   };
   environment::SyncResult result;
   try {
-    result = services_.syncer.ensure(name, task_.tarball, token, progress);
+    result = task_.exact ? services_.syncer.ensure_exactly(name, task_.tarball, token, progress)
+                         : services_.syncer.ensure(name, task_.tarball, token, progress);
   } catch (const Timeout&) {
     throw Timeout(fmt::format("environment '{}' was not loaded within {} s", name.str(), services_.sync_timeout.count()),
                   "Raise [docker] image_sync_timeout on this node, or look why its Docker or the share is slow.");
   }
   if (result.loaded)
     log::info("runner", "environment brought up to date", {{"environment", name.str()}, {"tarball", result.tarball}});
+  tarball_ = result.tarball;
   return result.image_id;
 }
 
@@ -336,6 +339,7 @@ void Attempt::start(const docker::Container& container) {
   auto running = report_of(TaskState::running);
   running.started_at = started_at_;
   running.image_id = image_id_;
+  running.tarball = tarball_;
   services_.reports.add(std::move(running));
   if (container.state.paused) report(TaskState::paused);
   if (kill) end_container();  // it was asked for while the container started
@@ -391,6 +395,7 @@ TaskReport Attempt::outcome() const {
   report.started_at = started_at_;
   report.completed_at = state_.finished_at;
   report.image_id = image_id_;
+  report.tarball = tarball_;
   return report;
 }
 

@@ -89,7 +89,7 @@ private:
   // Only run()'s thread touches these.
   std::optional<LogFiles> files_;
   docker::ContainerState state_;       // as last seen
-  std::string image_id_, started_at_;
+  std::string image_id_, tarball_, started_at_;
   std::optional<int> start_exit_code_;  // of a container that could not be started
   std::string output_problem_;
 

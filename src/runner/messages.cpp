@@ -94,6 +94,20 @@ json numa_json(const std::map<int, os::NumaNode>& nodes) {
 
 json optional_number(const std::optional<double>& value) { return value ? json(*value) : json(); }
 
+bool flag_of(const json& message, const char* field) {
+  auto found = message.find(field);
+  if (found == message.end() || found->is_null()) return false;
+  if (!found->is_boolean()) throw InvalidInput(fmt::format("\"{}\" is neither true nor false", field));
+  return found->get<bool>();
+}
+
+Sync sync_of(const json& message) {
+  Sync sync{.environment = text_of(message, "environment"), .tarball = text_of(message, "tarball"), .request = required(message, "request").dump()};
+  sync.exact = flag_of(message, "exact");
+  sync.idle = flag_of(message, "idle");
+  return sync;
+}
+
 HostMessage message_of(const std::string& type, const json& message) {
   if (type == "welcome") return welcome_of(message);
   if (type == "refused") return Refused{message.contains("message") ? text_of(message, "message") : "no reason was given"};
@@ -101,6 +115,7 @@ HostMessage message_of(const std::string& type, const json& message) {
   if (type == "dispatch") return Dispatch{required(message, "task").get<TaskSpec>()};
   if (type == "kill") return Kill{attempt_of(message)};
   if (type == "pause" || type == "resume") return Control{type == "pause", attempt_of(message), required(message, "request").dump()};
+  if (type == "sync") return sync_of(message);
   OpenLogs open;  // "open_logs"
   open.stream = text_of(message, "stream");
   open.attempt = attempt_of(message);
@@ -112,7 +127,7 @@ HostMessage message_of(const std::string& type, const json& message) {
 }  // namespace
 
 std::optional<HostMessage> parse_host_message(std::string_view text, std::string* type_out) {
-  static constexpr std::string_view kKnown[] = {"welcome", "refused", "ack", "dispatch", "kill", "pause", "resume", "open_logs"};
+  static constexpr std::string_view kKnown[] = {"welcome", "refused", "ack", "dispatch", "kill", "pause", "resume", "open_logs", "sync"};
   json message = json::parse(text, nullptr, false);
   if (!message.is_object()) throw InvalidInput("the message is not a JSON object");
   auto type = text_of(message, "type");
@@ -167,6 +182,24 @@ std::string heartbeat_text(const os::Load& load, const std::vector<os::Gpu>& gpu
 
 std::string result_text(const std::string& request, bool ok, std::string_view message) {
   return json{{"type", "result"}, {"request", json::parse(request)}, {"ok", ok}, {"message", valid_utf8(message)}}.dump();
+}
+
+std::string progress_text(const std::string& request, const environment::SyncProgress& progress) {
+  return json{{"type", "progress"}, {"request", json::parse(request)}, {"step", progress.step}, {"bytes", progress.bytes},
+              {"total_bytes", progress.total_bytes}}
+      .dump();
+}
+
+std::string sync_result_text(const std::string& request, const environment::SyncResult& result) {
+  return json{{"type", "result"},       {"request", json::parse(request)}, {"ok", true},          {"message", ""},
+              {"tarball", result.tarball}, {"loaded", result.loaded},     {"way", result.way}, {"bytes_read", result.bytes_read}}
+      .dump();
+}
+
+std::string holdings_text(const std::vector<environment::Holding>& holdings) {
+  json list = json::array();
+  for (const auto& holding : holdings) list.push_back({{"environment", holding.environment}, {"fingerprint", holding.fingerprint}});
+  return json{{"type", "holdings"}, {"images", std::move(list)}}.dump();
 }
 
 }  // namespace riverbox::runner

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "base/task.hpp"
+#include "environment/holdings.hpp"
+#include "environment/sync.hpp"
 #include "runner/attempt_id.hpp"
 #include "runner/inventory.hpp"
 
@@ -41,7 +43,14 @@ struct OpenLogs {
   AttemptId attempt;
   std::uint64_t from[2] = {0, 0};  // stdout, stderr
 };
-using HostMessage = std::variant<Welcome, Refused, Acknowledged, Dispatch, Kill, Control, OpenLogs>;
+// Bring an environment here before a task asks for it.
+struct Sync {
+  std::string environment, tarball;
+  bool exact = false;   // this tarball and no newer one
+  bool idle = false;    // nobody waits: after everything else
+  std::string request;  // JSON text, sent back as it came
+};
+using HostMessage = std::variant<Welcome, Refused, Acknowledged, Dispatch, Kill, Control, OpenLogs, Sync>;
 
 // Throws InvalidInput that says what is wrong with the message. nullopt: a type this version does not know; `type` (if
 // given) is set to it either way.
@@ -52,6 +61,9 @@ std::string report_text(std::int64_t sequence, const TaskReport& report);
 std::string synced_text();
 std::string heartbeat_text(const os::Load& load, const std::vector<os::Gpu>& gpus, const std::vector<TaskId>& running);
 std::string result_text(const std::string& request, bool ok, std::string_view message);
+std::string progress_text(const std::string& request, const environment::SyncProgress& progress);
+std::string sync_result_text(const std::string& request, const environment::SyncResult& result);  // an answer to `sync`
+std::string holdings_text(const std::vector<environment::Holding>& holdings);
 std::string end_text();  // of a log stream
 
 }  // namespace riverbox::runner

@@ -13,11 +13,15 @@
 #include "runner/inventory.hpp"
 #include "runner/link.hpp"
 #include "runner/log_stream.hpp"
+#include "runner/warmer.hpp"
 
 namespace riverbox::runner {
 namespace {
 
 namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::minutes kHoldingsInterval{1};
 
 template <class... Cases>
 struct Match : Cases... {
@@ -56,8 +60,11 @@ public:
         attempts_(database_),
         engine_(endpoint_of(config_)),
         syncer_(engine_, docker::Naming(config_.docker.prefix), environment::Share(config_.container_dir()),
-                {.remove_superseded = config_.docker.remove_superseded_images, .memory = fs::path(state_file_).replace_extension(".images.json")}),
+                {.remove_superseded = config_.docker.remove_superseded_images, .memory = fs::path(state_file_).replace_extension(".images.json"),
+                 .loaded = [this] { warmer_.tell_holdings(); }}),
         reports_(database_, [this](std::uint64_t generation, std::string message) { deliver(generation, std::move(message)); }),
+        warmer_(engine_, syncer_, docker::Naming(config_.docker.prefix), config_.docker.image_sync_timeout,
+                [this](std::string message) { say(std::move(message)); }),
         executor_(Services{engine_, syncer_, attempts_, reports_, logs_, facts_of(config_, inventory_, state_file_),
                            config_.docker.image_sync_timeout}) {}
 
@@ -69,6 +76,7 @@ private:
   void handle(HostMessage message);
   void follow(OpenLogs wanted);
   void deliver(std::uint64_t generation, std::string message);
+  void say(std::string message);
   std::string hello();
   std::string heartbeat();
   void sample();
@@ -96,9 +104,11 @@ private:
   std::shared_ptr<Link> link_;                        // loop thread; set before anything is delivered
   std::vector<std::weak_ptr<LogStream>> streams_;     // loop thread
   bool stopped_ = false;
+  Clock::time_point holdings_told_{};                 // loop thread
 
   // Destroyed in this order from below: what uses others goes first.
   ReportQueue reports_;
+  Warmer warmer_;
   Executor executor_;
   os::WorkerPool log_readers_{"log readers", 4};
   os::WorkerPool sampler_{"sampler", 1};
@@ -138,7 +148,10 @@ void Runner::Impl::make_link() {
     return self ? self->heartbeat() : std::string();
   };
   handlers.up = [weak](std::uint64_t generation) {
-    if (auto self = weak.lock()) self->reports_.replay(generation);
+    auto self = weak.lock();
+    if (!self) return;
+    self->reports_.replay(generation);
+    self->warmer_.tell_holdings();
   };
   handlers.message = [weak](HostMessage message) {
     if (auto self = weak.lock()) self->handle(std::move(message));
@@ -150,6 +163,7 @@ void Runner::Impl::make_link() {
 void Runner::Impl::stop() {
   if (std::exchange(stopped_, true)) return;
   executor_.stop();
+  warmer_.stop();
   reports_.stop();
   if (link_) link_->stop();
   for (auto& weak : streams_)
@@ -163,6 +177,13 @@ void Runner::Impl::deliver(std::uint64_t generation, std::string message) {
   });
 }
 
+// To whatever link is up; any thread.
+void Runner::Impl::say(std::string message) {
+  boost::asio::post(loop_, [weak = weak_from_this(), message = std::move(message)]() mutable {
+    if (auto self = weak.lock()) self->link_->send(std::move(message));
+  });
+}
+
 std::string Runner::Impl::hello() { return hello_text(inventory_, RIVERBOX_VERSION, executor_.unfinished()); }
 
 // Tells the newest sample and has the next one made, so that a hanging nvidia-smi stops no heartbeat.
@@ -173,6 +194,10 @@ std::string Runner::Impl::heartbeat() {
     newest = sample_;
   }
   if (!sampling_) sampling_ = sampler_.post([this] { sample(); });
+  if (Clock::now() - holdings_told_ > kHoldingsInterval) {  // somebody may have pruned
+    holdings_told_ = Clock::now();
+    warmer_.tell_holdings();
+  }
   return heartbeat_text(newest.load, newest.gpus, executor_.running());
 }
 
@@ -195,11 +220,7 @@ void Runner::Impl::sample() {
 
 void Runner::Impl::handle(HostMessage message) {
   auto answer = [this](const std::string& request) {
-    return [&loop = loop_, weak = weak_from_this(), request](bool ok, std::string text) {
-      boost::asio::post(loop, [weak, reply = result_text(request, ok, text)]() mutable {
-        if (auto self = weak.lock()) self->link_->send(std::move(reply));
-      });
-    };
+    return [this, request](bool ok, const std::string& text) { say(result_text(request, ok, text)); };
   };
   std::visit(Match{
                  [&](Acknowledged& ack) { reports_.acknowledge(ack.sequence); },
@@ -207,6 +228,7 @@ void Runner::Impl::handle(HostMessage message) {
                  [&](Kill& kill) { executor_.kill(kill.attempt); },
                  [&](Control& control) { executor_.control(control.attempt, control.pause, answer(control.request)); },
                  [&](OpenLogs& open) { follow(std::move(open)); },
+                 [&](Sync& sync) { warmer_.take(std::move(sync)); },
                  [](auto&) {},  // Welcome and Refused are the link's
              },
              message);

@@ -51,8 +51,11 @@ CREATE TABLE publications (
 // Nothing is tagged before it is published any more: there is no tag to restore.
 constexpr std::string_view kSchema2 = "ALTER TABLE publications DROP COLUMN previous_image_id";
 
+// Which version of its environment a task ran in.
+constexpr std::string_view kSchema3 = "ALTER TABLE tasks ADD COLUMN tarball TEXT NOT NULL DEFAULT ''";
+
 constexpr std::string_view kTaskColumns =
-    "spec, attempt, epoch, batch_id, node, state, exit_code, message, image_id, submitted_at, started_at, completed_at";
+    "spec, attempt, epoch, batch_id, node, state, exit_code, message, image_id, submitted_at, started_at, completed_at, tarball";
 
 // Ids and sizes are unsigned 64-bit, SQLite's integers signed: the bits are kept.
 std::int64_t stored(std::uint64_t value) { return static_cast<std::int64_t>(value); }
@@ -82,6 +85,7 @@ TaskRecord task_of(const Statement& row) {
   task.submitted_at = row.text(9);
   task.started_at = row.text(10);
   task.completed_at = row.text(11);
+  task.tarball = row.text(12);
   return task;
 }
 
@@ -100,7 +104,7 @@ std::string sql_list(const std::vector<TaskState>& states) {
 
 }  // namespace
 
-const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2};
+const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3};
 
 // ---- nodes
 
@@ -189,6 +193,16 @@ std::vector<TaskRecord> TaskRepository::unfinished_on(const std::string& node) {
   return tasks;
 }
 
+std::vector<std::string> TaskRepository::nodes_that_used(const std::string& environment, const std::string& since) {
+  std::vector<std::string> nodes;
+  db_.read([&](Database::Connection& connection) {
+    Statement row = connection.prepare("SELECT DISTINCT node FROM tasks WHERE submitted_at >= ? AND json_extract(spec, '$.environment') = ? ORDER BY node");
+    row.bind(since).bind(environment);
+    while (row.step()) nodes.push_back(row.text(0));
+  });
+  return nodes;
+}
+
 bool TaskRepository::transition(TaskId id, const std::vector<TaskState>& from, const TaskReport& to) {
   if (from.empty()) return false;
   const std::string now = to_rfc3339(wall_now());
@@ -202,12 +216,13 @@ bool TaskRepository::transition(TaskId id, const std::vector<TaskState>& from, c
     Statement statement = connection.prepare(
         fmt::format("UPDATE tasks SET state=?1, exit_code=coalesce(?2, exit_code), "
                     "message=iif(?3 <> '' OR (state = 'syncing' AND ?1 <> 'syncing'), ?3, message), "
-                    "image_id=iif(?4 <> '', ?4, image_id), started_at=iif(started_at = '', ?5, started_at), completed_at=?6 "
+                    "image_id=iif(?4 <> '', ?4, image_id), started_at=iif(started_at = '', ?5, started_at), completed_at=?6, "
+                    "tarball=iif(?10 <> '', ?10, tarball) "
                     "WHERE id=?7 AND attempt=?8 AND epoch=?9 AND state IN ({})",
                     sql_list(from)));
     statement.bind(to_string(to.state)).bind(to.exit_code ? std::optional<std::int64_t>(*to.exit_code) : std::nullopt);
     statement.bind(to.message).bind(to.image_id).bind(started_at).bind(completed_at);
-    statement.bind(stored(id)).bind(to.attempt).bind(to.epoch);
+    statement.bind(stored(id)).bind(to.attempt).bind(to.epoch).bind(to.tarball);
     statement.run();
     changed = statement.changes() > 0;
   });

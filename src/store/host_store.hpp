@@ -40,7 +40,7 @@ struct TaskRecord {
   TaskState state = TaskState::pending;
   std::optional<int> exit_code;
   std::string message;            // error or progress
-  std::string image_id;
+  std::string image_id, tarball;  // what it ran in; empty until it is known
   std::string submitted_at, started_at, completed_at;  // RFC 3339 or empty
 };
 
@@ -51,6 +51,8 @@ public:
   std::optional<TaskRecord> find(TaskId id);
   std::vector<TaskRecord> list(std::optional<TaskState> state, int limit, int offset);  // newest first
   std::vector<TaskRecord> unfinished_on(const std::string& node);
+  // The nodes that were given a task of this environment since then (RFC 3339), by name.
+  std::vector<std::string> nodes_that_used(const std::string& environment, const std::string& since);
   // Compare-and-set: changes the row only if its state is one of `from`; returns whether it did. Sets started_at once.
   bool transition(TaskId id, const std::vector<TaskState>& from, const TaskReport& to);
 

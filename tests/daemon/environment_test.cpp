@@ -833,6 +833,28 @@ TEST_CASE("with one version kept on the share, a containerd store is loaded thin
   CHECK(is_image_of(two.world.runner.inspect_image(two.world.tag), published.archive.identity));
 }
 
+TEST_CASE("packed layers load whole and thin, and mix with plain ones") {
+  World world;
+  world.make_container();
+  PublishOptions packed;
+  packed.compression = Compression::gzip;
+  packed.keep_versions = 9;
+  world.change("plain");
+  world.publish({.keep_versions = 9});
+  world.change("packed");
+  const auto second = world.publish(packed);
+  REQUIRE(second.archive.layers.size() >= 3);
+  CHECK_FALSE(second.archive.layers.front().compressed);
+  CHECK(second.archive.layers.back().compressed);
+  CHECK(is_image_of(world.runner.inspect_image(world.sync().image_id), second.archive.identity));
+  world.change("packed again");
+  const auto third = world.publish(packed);
+  const auto synced = world.sync();
+  if (!runner_host().empty()) CHECK(synced.way == "thin");
+  CHECK(synced.tarball == third.version.tarball);
+  CHECK(world.runner.inspect_image(world.tag).diff_ids == third.archive.identity.diff_ids);
+}
+
 TEST_CASE("archives as `docker save` writes them load thin too") {
   TwoVersions two;
   if (two.one_engine()) return;

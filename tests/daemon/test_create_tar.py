@@ -125,6 +125,20 @@ class CreateTar(unittest.TestCase):
                                  "cat /opt/a/l; ls /opt; stat -c %a /opt/a")
         self.assertEqual(seen.split(), ["2", "a", "700"])
 
+    def test_volumes_of_the_image_stay_and_go_with_the_container(self):
+        before = self.engine.docker("volume", "ls", "-q").split()
+        self.engine.docker("commit", "--change", "VOLUME /data", f"hakuriver-env-{self.name}", "t-with-volume:1")
+        self.addCleanup(lambda: self.engine.docker("rmi", "-f", "t-with-volume:1"))
+        self.host.docker("delete-container", self.name, check=True)
+        self.host.docker("create-container", "t-with-volume:1", self.name, check=True)
+        self.host.shell(self.name, "echo kept > /data/file\n", check=True)
+        for _ in range(2):
+            self.publish()
+            self.assertIn("kept", self.host.shell(self.name, "cat /data/file\n", check=True).out)
+        self.assertEqual(len(self.engine.docker("volume", "ls", "-q").split()), len(before) + 1)
+        self.host.docker("delete-container", self.name, check=True)
+        self.assertEqual(self.engine.docker("volume", "ls", "-q").split(), before)
+
     def test_two_at_once_come_one_after_the_other(self):
         results = []
         threads = [threading.Thread(target=lambda: results.append(self.host.docker("create-tar", self.name))) for _ in range(3)]

@@ -76,7 +76,8 @@ class Versions(unittest.TestCase):
         newest = self.put(1700000200, [BASE, CHANGE, b"z" * 1024], form=oci)
         rows = self.versions()
         self.assertEqual([r["timestamp"] for r in rows], [1700000200, 1700000100, 1700000000])
-        self.assertEqual(list(rows[0]), ["timestamp", "tarball", "size_bytes", "image_id", "created", "layers", "own_bytes", "pinned", "newest", "problem"])
+        self.assertEqual(list(rows[0]), ["timestamp", "tarball", "size_bytes", "image_id", "created", "layers", "own_bytes", "pinned", "newest", "nodes",
+                                         "problem"])
         self.assertEqual([r["own_bytes"] for r in rows], [1024, len(CHANGE), len(BASE)])
         self.assertEqual([r["layers"] for r in rows], [3, 2, 1])
         self.assertEqual([r["newest"] for r in rows], [True, False, False])
@@ -85,8 +86,8 @@ class Versions(unittest.TestCase):
         table = self.host.tty("hakuriver.docker", "versions", self.name)
         self.assertEqual(table.code, 0, table)
         plain = re.sub(r"\x1b\[\d+m", "", table.out)
-        self.assertRegex(plain, r"VERSION +CREATED +SIZE +OWN +LAYERS +IMAGE ID +NOTE")
-        self.assertRegex(plain, r"1700000200 .*" + rows[0]["image_id"][7:19] + r" +newest")
+        self.assertRegex(plain, r"VERSION +CREATED +SIZE +OWN +LAYERS +IMAGE ID +NODES +NOTE")
+        self.assertRegex(plain, r"1700000200 .*" + rows[0]["image_id"][7:19] + r" +- +newest")
         for path in ("/docker/versions/", "/api/docker/versions/"):
             self.assertEqual(self.host.http("GET", path + self.name)[::2], (200, rows))
 

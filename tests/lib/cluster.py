@@ -293,7 +293,8 @@ class Cluster:
         self.busybox = images.busybox(self.host_engine)
         self._registry = None
         self._debian = False
-        self.host = Host(self.host_engine, work_dir() / "share")
+        # Whether a node has a version is for each test to decide.
+        self.host = Host(self.host_engine, work_dir() / "share", docker={"preload": False})
         self.runner = Runner(self.host, self.runner_engine)
 
     @property

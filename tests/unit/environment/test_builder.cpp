@@ -5,6 +5,7 @@
 #include "base/error.hpp"
 #include "base/strings.hpp"
 #include "environment/archive_builder.hpp"
+#include "environment/layer_bytes.hpp"
 #include "environment/tar_format.hpp"
 #include "environment/tar_split.hpp"
 #include "image_builder.hpp"
@@ -42,11 +43,11 @@ struct Built {
   std::string bytes;
 };
 
-Built build(const std::filesystem::path& path, const testing::Image& image, const std::filesystem::path& older = {}) {
+Built build(const std::filesystem::path& path, const testing::Image& image, const std::filesystem::path& older = {}, Compression compression = Compression::none) {
   const os::UniqueFd fd = os::open_at(path, O_RDWR | O_CREAT | O_TRUNC);
   MemorySource source(image);
   Built built;
-  ArchiveBuilder builder(fd.get(), path, [](std::uint64_t) {});
+  ArchiveBuilder builder(fd.get(), path, compression, [](std::uint64_t) {});
   if (!older.empty()) built.taken_over = builder.take_over(older, read_archive(older), source.diff_ids());
   for (size_t i = built.taken_over; i < image.layers.size(); ++i) builder.add_layer(source.diff_ids()[i], source, i);
   built.archive = builder.finish(source.config(), source.diff_ids(), "hakuriver/env:base");
@@ -109,6 +110,58 @@ TEST_CASE("what an older version begins with is taken over, not written again") 
   CHECK(build(folder.path() / "short.tar", shorter, folder.path() / "new.tar").bytes == build(folder.path() / "afresh.tar", shorter).bytes);
 }
 
+TEST_CASE("packed layers: the same image, smaller, the same bytes every time") {
+  testing::TemporaryFolder folder;
+  testing::Image image;
+  image.layers = {std::string(3'500'000, 'a'), "small", std::string()};  // more than one gzip member, and one of nothing
+  const auto path = folder.path() / "packed.tar";
+  const Built packed = build(path, image, {}, Compression::gzip);
+  CHECK(packed.archive.identity.diff_ids == MemorySource(image).diff_ids());
+  CHECK(packed.archive.config_digest == "sha256:" + testing::hex_of(image.config()));
+  CHECK_FALSE(packed.archive.manifest_digest.empty());
+  CHECK(packed.archive.layers[0].compressed);
+  CHECK(packed.archive.layers[0].member != "blobs/sha256/" + packed.archive.layers[0].diff_id.substr(7));
+  CHECK(packed.archive.size_bytes < 100'000);
+  CHECK(verify_archive(path, CancelToken{}).identity == packed.archive.identity);
+  CHECK(build(folder.path() / "again.tar", image, {}, Compression::gzip).bytes == packed.bytes);
+  const auto fd = os::open_read(path);
+  CHECK(open_layer(fd.get(), path, packed.archive.layers[0])->read(4'000'000) == image.layers[0]);
+  CHECK(open_layer(fd.get(), path, packed.archive.layers[2])->read(1) == "");
+}
+
+TEST_CASE("layers that are taken over stay as they are, packed or not") {
+  testing::TemporaryFolder folder;
+  testing::Image image;
+  image.layers = {std::string(1'500'000, 'a'), "second"};
+  testing::Image longer = image;
+  longer.layers.push_back("third");
+  for (const auto& [before, after] : {std::pair{Compression::none, Compression::gzip}, {Compression::gzip, Compression::none}, {Compression::gzip, Compression::gzip}}) {
+    build(folder.path() / "old.tar", image, {}, before);
+    const Built built = build(folder.path() / "new.tar", longer, folder.path() / "old.tar", after);
+    CHECK(built.taken_over == 2);
+    CHECK(built.archive.layers[1].compressed == (before == Compression::gzip));
+    CHECK(built.archive.layers[2].compressed == (after == Compression::gzip));
+    CHECK_FALSE(built.archive.manifest_digest.empty());
+    CHECK(verify_archive(folder.path() / "new.tar", CancelToken{}).identity == built.archive.identity);
+  }
+}
+
+TEST_CASE("a copy that fails leaves nothing in the file") {
+  testing::TemporaryFolder folder;
+  testing::Image image;
+  image.layers = {std::string(1'500'000, 'a'), "second"};
+  const auto old_path = folder.path() / "old.tar", path = folder.path() / "new.tar";
+  const Archive older = build(old_path, image).archive;
+  std::filesystem::resize_file(old_path, 1'000'000);  // since its index was read
+  const os::UniqueFd fd = os::open_at(path, O_RDWR | O_CREAT | O_TRUNC);
+  MemorySource source(image);
+  ArchiveBuilder builder(fd.get(), path, Compression::none, [](std::uint64_t) {});
+  CHECK_THROWS_AS(builder.take_over(old_path, older, source.diff_ids()), Error);
+  for (size_t i = 0; i < 2; ++i) builder.add_layer(source.diff_ids()[i], source, i);
+  builder.finish(source.config(), source.diff_ids(), "hakuriver/env:base");
+  CHECK(os::read_file(path) == build(folder.path() / "afresh.tar", image).bytes);
+}
+
 TEST_CASE("nothing is taken over from an archive of another form") {
   testing::TemporaryFolder folder;
   for (const bool oci : {false, true}) {
@@ -142,7 +195,7 @@ TEST_CASE("a layer with another digest than promised is refused") {
   testing::TemporaryFolder folder;
   const os::UniqueFd fd = os::open_at(folder.path() / "a.tar", O_RDWR | O_CREAT);
   MemorySource source{testing::Image{}};
-  ArchiveBuilder builder(fd.get(), folder.path() / "a.tar", [](std::uint64_t) {});
+  ArchiveBuilder builder(fd.get(), folder.path() / "a.tar", Compression::none, [](std::uint64_t) {});
   CHECK_THROWS_WITH_AS(builder.add_layer("sha256:" + std::string(64, '0'), source, 0), doctest::Contains("layer 1 has the digest"), UnusableSource);
 }
 

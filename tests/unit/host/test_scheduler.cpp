@@ -11,6 +11,7 @@ struct NoLink : RunnerLink {
   void dispatch(const TaskSpec&) override {}
   void kill(TaskId, int) override {}
   void control(const std::string&, TaskId, int, std::function<void(bool, std::string)>) override {}
+  void sync(const SyncOrder&, std::function<void(std::uint64_t, std::uint64_t)>, std::function<void(SyncAnswer)>) override {}
   void open_logs(const std::string&, TaskId, int, std::uint64_t, std::uint64_t) override {}
 };
 

@@ -15,6 +15,7 @@ struct RecordingLink : RunnerLink {
   void dispatch(const TaskSpec& spec) override { dispatched.push_back(spec); }
   void kill(TaskId id, int) override { killed.push_back(id); }
   void control(const std::string&, TaskId, int, std::function<void(bool, std::string)> done) override { done(true, ""); }
+  void sync(const SyncOrder&, std::function<void(std::uint64_t, std::uint64_t)>, std::function<void(SyncAnswer)>) override {}
   void open_logs(const std::string&, TaskId, int, std::uint64_t, std::uint64_t) override {}
 };
 

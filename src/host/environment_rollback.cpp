@@ -1,0 +1,75 @@
+// Environments: going back to an older version.
+#include <exception>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "environment/chain.hpp"
+#include "environment/load.hpp"
+#include "environment/present.hpp"
+#include "environment/republish.hpp"
+#include "host/environment_turn.hpp"
+
+namespace riverbox::host {
+
+Environments::Rollback Environments::roll_back(const EnvironmentName& name, const environment::Version& version, bool container,
+                                               const StepCallback& progress) {
+  if (container) resolve(name.str());  // before anything is done
+  progress({"waiting for its turn"});
+  Turn turn(*this, name);
+  for (const auto& p : publications_.all())
+    if (p.name == name.str()) undo_interrupted(p);
+  const auto newest = share_.newest(name);
+  Rollback out{.version = version, .was_newest = newest && newest->tarball == version.tarball, .container = container};
+  if (container) renew_container(name, version, progress);
+  if (!out.was_newest) {
+    progress({"publishing", version.size_bytes, version.size_bytes});
+    out.version = environment::republish(share_, name, version, {});
+    out.pruned = environment::prune_versions(share_, name, options_.keep_versions, out.version.tarball,
+                                             [&](const environment::Version& old) { return options_.in_use(name, old); });
+  }
+  log::info("host", "rolled back", {{"environment", name.str()}, {"from", version.tarball}, {"to", out.version.tarball}, {"container", container ? "yes" : "no"}});
+  return out;
+}
+
+// The image comes first, which takes long and can fail; then the container is exchanged as create-tar does it.
+void Environments::renew_container(const EnvironmentName& name, const environment::Version& version, const StepCallback& progress) {
+  environment::ArchiveFile file(share_.path_of(version.tarball), share_.index_path(version.tarball));
+  file.read_documents();
+  environment::PresentLayers present(engine_);
+  const std::string tag = naming_.environment_image(name.str(), "rollback");
+  environment::Loader loader(engine_, present, tag, true);
+  const auto image = loader.load(file, [] { return std::nullopt; }, {},
+                                 [&](const environment::SyncProgress& p) { progress({p.step, p.bytes, p.total_bytes}); }).image;
+  struct Untag {
+    docker::Engine& engine;
+    const std::string& tag;
+    ~Untag() {
+      try {
+        engine.untag_image(tag, true);  // its container keeps the image
+      } catch (const std::exception& error) {
+        log::warning("host", "a tag is left over", {{"image", tag}, {"reason", error.what()}});
+      }
+    }
+  } untag_at_the_end{engine_, tag};
+
+  progress({"renewing the container"});
+  environment::ContainerChain chain(engine_, naming_, name.str());
+  chain.settle();
+  const auto current = resolve(name.str()).container;
+  const bool runs = current.state.running || current.state.paused || current.state.status == "restarting";
+  publications_.record({.name = name.str(), .container = current.name, .was_running = runs});
+  std::exception_ptr failure;
+  try {
+    if (current.state.paused) engine_.unpause_container(current.name);
+    if (runs) engine_.stop_container(current.name, kStopGrace);
+    chain.renew(current, image.id);
+  } catch (const std::exception&) {
+    failure = std::current_exception();
+  }
+  environment::Publisher(engine_, naming_, share_).recover({.container = current.name, .name = name.str(), .was_running = runs});
+  publications_.forget(name.str());
+  if (failure) std::rethrow_exception(failure);
+  if (current.labels.contains(naming_.label("chained"))) engine_.remove_unused_image(current.image_id);
+}
+
+}  // namespace riverbox::host
