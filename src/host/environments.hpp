@@ -58,7 +58,9 @@ public:
   EnvironmentContainer remove(const std::string& name);
   // One at a time per environment: a second call waits for the first. `squash`: in one layer, whatever its depth.
   environment::Published create_tar(const std::string& name, bool squash, const StepCallback& progress);
-  environment::Share::Listing archives() const { return share_.list(); }
+  environment::Share::Listing archives() { return share_.list(image_ids_); }
+  // Somebody has written indexes anew.
+  void forget_image_ids() { image_ids_.forget(); }
   const environment::Share& share() const { return share_; }
   std::unique_ptr<terminal::Shell> open_shell(const std::string& name, const terminal::OpenRequest& request);
   // At start: undoes publishes that a crash cut short. Logs instead of throwing.
@@ -74,6 +76,7 @@ private:
   docker::Engine& engine_;
   docker::Naming naming_;
   environment::Share share_;
+  environment::ImageIds image_ids_;
   store::PublicationRepository& publications_;
   Options options_;
   std::mutex mutex_;
