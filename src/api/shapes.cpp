@@ -46,12 +46,17 @@ Json archives_shape(const environment::Share::Listing& listing) {
   for (const auto& [name, versions] : listing) {
     if (versions.empty()) continue;
     Json all = Json::array();
-    for (const auto& v : versions) {
-      Json one = {{"timestamp", v.timestamp}, {"tarball", v.tarball}, {"size_bytes", v.size_bytes}};
+    for (const auto& v : versions) {  // there may be thousands: without the copies of initializer lists
+      Json& one = all.emplace_back(Json::object());
+      one["timestamp"] = v.timestamp;
+      one["tarball"] = v.tarball;
+      one["size_bytes"] = v.size_bytes;
       one["image_id"] = v.image_id.empty() ? Json(nullptr) : Json(v.image_id);
-      all.push_back(std::move(one));
     }
-    out[name.str()] = {{"latest_timestamp", versions.front().timestamp}, {"latest_tarball", versions.front().tarball}, {"all_versions", std::move(all)}};
+    Json& entry = out[name.str()] = Json::object();
+    entry["latest_timestamp"] = versions.front().timestamp;
+    entry["latest_tarball"] = versions.front().tarball;
+    entry["all_versions"] = std::move(all);
   }
   return out;
 }

@@ -76,28 +76,28 @@ int list_containers(const DockerCall& call) {
 }
 
 int list_tars(const DockerCall& call) {
-  const Json tars = call.api.get("/docker/list");
-  Json ordered = Json::object();
-  for (const auto& [name, entry] : tars.items()) {
-    Json tidy = with_key_order(entry, {"latest_timestamp", "latest_tarball", "all_versions"});
-    if (tidy.is_object() && tidy.contains("all_versions"))
-      for (Json& version : tidy["all_versions"]) version = with_key_order(version, {"timestamp", "tarball", "size_bytes", "image_id"});
-    ordered[name] = std::move(tidy);
-  }
+  Json tars = call.api.get("/docker/list");
   if (call.json) {
-    write_out(json_text(ordered));
+    for (Json& entry : tars) {
+      entry = with_key_order(std::move(entry), {"latest_timestamp", "latest_tarball", "all_versions"});
+      if (entry.is_object() && entry.contains("all_versions"))
+        for (Json& version : entry["all_versions"]) version = with_key_order(std::move(version), {"timestamp", "tarball", "size_bytes", "image_id"});
+    }
+    write_out(json_text(tars));
     return 0;
   }
-  if (ordered.empty()) {
+  if (tars.empty()) {
     write_err("No tarballs yet. Package an environment: " + call.invocation.typed("docker") + " create-tar NAME\n");
     return 0;
   }
   Table table({"NAME", "PACKAGED", "SIZE", "VERSIONS", "TARBALL"});
   table.align_right(2);
   table.align_right(3);
-  for (const auto& [name, entry] : ordered.items()) {
+  static const Json kNone = Json::array();
+  for (const auto& [name, entry] : tars.items()) {
     const auto seconds = entry.value("latest_timestamp", std::int64_t{0});
-    const Json versions = entry.value("all_versions", Json::array());
+    const auto found = entry.find("all_versions");
+    const Json& versions = found == entry.end() ? kNone : *found;
     const bool has_size = !versions.empty() && versions[0].contains("size_bytes") && versions[0]["size_bytes"].is_number_unsigned();
     table.add({name, ago(WallTime(std::chrono::seconds(seconds)), wall_now()),
                has_size ? human_bytes(versions[0]["size_bytes"].get<std::uint64_t>()) : std::string("-"), std::to_string(versions.size()),

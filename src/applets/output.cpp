@@ -64,11 +64,13 @@ std::string json_text(const Json& value) {
   return value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-Json with_key_order(const Json& value, const std::vector<std::string>& keys) {
+Json with_key_order(Json value, const std::vector<std::string>& keys) {
   if (!value.is_object()) return value;
+  auto member = value.begin();  // a host of today sends them in this order
+  if (std::all_of(keys.begin(), keys.end(), [&](const std::string& key) { return member != value.end() && (member++).key() == key; })) return value;
   Json ordered = Json::object();
   for (const std::string& key : keys)
-    if (value.contains(key)) ordered[key] = value[key];
+    if (value.contains(key)) ordered[key] = std::move(value[key]);
   for (const auto& [key, member] : value.items())
     if (!ordered.contains(key)) ordered[key] = member;
   return ordered;

@@ -24,7 +24,7 @@ bool stdout_has_colours();
 // Two-space indent, a newline at the end, invalid UTF-8 replaced.
 std::string json_text(const Json& value);
 // `value` with the named keys first, in that order, then the others as they came. Not an object: unchanged.
-Json with_key_order(const Json& value, const std::vector<std::string>& keys);
+Json with_key_order(Json value, const std::vector<std::string>& keys);
 // A member as text for people: a string as it is, null and missing as `fallback`, anything else as JSON.
 std::string text_of(const Json& object, std::string_view key, std::string_view fallback = "-");
 

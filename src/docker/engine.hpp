@@ -49,6 +49,7 @@ struct ContainerState {
 
 struct Container {
   std::string id, name, image_id, image /* Config.Image */;
+  WallTime created;
   Naming::Labels labels;
   ContainerState state;
   std::shared_ptr<nlohmann::json> raw;  // the whole answer
@@ -170,6 +171,8 @@ public:
   std::optional<Image> find_image(const std::string& reference);  // nullopt: not here
   Image inspect_image(const std::string& reference);              // throws ImageNotFoundError
   std::vector<Image> list_images_tagged(const std::string& reference_filter);
+  // Those that have no tag and no child, with this label: "key" or "key=value".
+  std::vector<Image> list_untagged_images(const std::string& label_filter);
   // What the image's own config file says about it, without its layers and its history: architecture, os, config.
   nlohmann::json image_config(const std::string& id);
   std::vector<std::string> list_image_ids();  // all, untagged and intermediate ones too

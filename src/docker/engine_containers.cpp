@@ -86,6 +86,7 @@ Container parse_container(const json& answer) {
   container.id = text(answer, "Id");
   container.name = bare_name(text(answer, "Name"));
   container.image_id = text(answer, "Image");
+  container.created = created_of(answer);
   auto& config = field(answer, "Config");
   container.image = text(config, "Image");
   container.labels = labels_of(config);

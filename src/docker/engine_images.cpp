@@ -18,14 +18,6 @@ std::optional<std::vector<std::string>> optional_texts(const json& array) {
   return texts(array);
 }
 
-WallTime created_of(const json& answer) {
-  try {
-    return parse_rfc3339(text(answer, "Created"));
-  } catch (const Error&) {
-    return {};  // missing, or the year 1 that stands for "unknown"
-  }
-}
-
 Image parse_image(const json& answer) {
   Image image;
   image.id = text(answer, "Id");
@@ -39,6 +31,15 @@ Image parse_image(const json& answer) {
   image.architecture = text(answer, "Architecture");
   image.os = text(answer, "Os");
   return image;
+}
+
+// A listing has neither the layers nor the exact time.
+std::vector<Image> inspect_all(Engine& engine, const json& listing) {
+  std::vector<Image> result;
+  if (!listing.is_array()) return result;
+  for (auto& item : listing)
+    if (auto image = engine.find_image(text(item, "Id"))) result.push_back(std::move(*image));
+  return result;
 }
 
 }  // namespace
@@ -80,12 +81,15 @@ std::vector<Image> Engine::list_images_tagged(const std::string& reference_filte
   call.topic = Topic::image;
   call.request.action = "list images like '" + reference_filter + "'";
   call.request.path = "/images/json" + query({{"filters", json{{"reference", {reference_filter}}}.dump()}});
-  auto answer = impl_->api.ask(std::move(call));
-  std::vector<Image> result;
-  if (!answer.is_array()) return result;
-  for (auto& item : answer)  // the list has neither layers nor the exact time
-    if (auto image = find_image(text(item, "Id"))) result.push_back(std::move(*image));
-  return result;
+  return inspect_all(*this, impl_->api.ask(std::move(call)));
+}
+
+std::vector<Image> Engine::list_untagged_images(const std::string& label_filter) {
+  Call call;
+  call.topic = Topic::image;
+  call.request.action = "list images without a tag";
+  call.request.path = "/images/json" + query({{"filters", json{{"dangling", {"true"}}, {"label", {label_filter}}}.dump()}});
+  return inspect_all(*this, impl_->api.ask(std::move(call)));
 }
 
 std::vector<std::string> Engine::list_image_ids() {

@@ -5,6 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
+#include "base/time.hpp"
+
 namespace riverbox::docker {
 
 // The field, or null.
@@ -36,6 +39,15 @@ inline std::vector<std::string> texts(const nlohmann::json& array) {
     for (auto& value : array)
       if (value.is_string()) result.push_back(value.get<std::string>());
   return result;
+}
+
+// Of a container or an image; the epoch when it is missing, or the year 1 that stands for "unknown".
+inline WallTime created_of(const nlohmann::json& answer) {
+  try {
+    return parse_rfc3339(text(answer, "Created"));
+  } catch (const Error&) {
+    return {};
+  }
 }
 
 // The name without the Engine's leading slash.

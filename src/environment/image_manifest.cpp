@@ -136,6 +136,15 @@ void describe_manifest(const TarMembers& members, const ReadMember& read, const 
   documents.manifest = std::move(text);
 }
 
+// Every entry stands for a layer, unless it says that it does not: so the engines count, and refuse what they have taken in already.
+size_t layers_in_history(const Json& config) {
+  const auto history = config.find("history");
+  if (history == config.end() || !history->is_array()) return 0;
+  return static_cast<size_t>(std::count_if(history->begin(), history->end(), [](const Json& entry) {
+    return !entry.is_object() || entry.find("empty_layer") == entry.end() || entry["empty_layer"] != true;
+  }));
+}
+
 }  // namespace
 
 void describe_config(std::string_view text, Archive& archive) {
@@ -147,6 +156,9 @@ void describe_config(std::string_view text, Archive& archive) {
   for (const std::string& diff_id : archive.identity.diff_ids) {
     if (!diff_id.starts_with("sha256:") || !Digest::is_valid(diff_id)) throw BadData(fmt::format("'{}' in the config is no sha256 digest", shown(diff_id)));
   }
+  const size_t layers = archive.identity.diff_ids.size(), told = layers_in_history(config);
+  if (layers > kMaxImageLayers) throw BadData(fmt::format("it has {} layers: at most {} are allowed", layers, kMaxImageLayers));
+  if (told > layers) throw BadData(fmt::format("the history in the config tells of {} layers, but there are {}", told, layers));
   // Images without a date carry none, or Go's zero time; both are the epoch for us.
   const std::string created = string_of(config, "created");
   if (!created.empty() && !created.starts_with("0001-")) archive.identity.created = parse_rfc3339(created);

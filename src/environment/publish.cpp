@@ -86,6 +86,19 @@ docker::Container find_our_container(docker::Engine& engine, const docker::Namin
   return std::move(*found);
 }
 
+// A commit of the container that no container was made from: its publish was killed in between. Nothing else is newer than the container and has its layers and one more.
+void remove_unfinished_images(docker::Engine& engine, const docker::Naming& naming, const docker::Container& container) {
+  attempt("cannot look for unfinished images", container.name, [&] {
+    const auto base = engine.find_image(container.image_id);
+    if (!base) return;
+    for (const docker::Image& image : engine.list_untagged_images(naming.label("environment") + "=")) {  // an empty label: restored_config()
+      const bool is_commit = image.diff_ids.size() == base->diff_ids.size() + 1 && std::equal(base->diff_ids.begin(), base->diff_ids.end(), image.diff_ids.begin());
+      if (!is_commit || image.created <= container.created) continue;
+      engine.remove_unused_image(image.id);
+    }
+  });
+}
+
 void start_again(docker::Engine& engine, const std::string& container) {
   try {
     const auto state = engine.inspect_container(container).state;
@@ -115,6 +128,7 @@ public:
     share_.prepare();
     chain_.settle();
     container_ = find_our_container(engine_, naming_, name_);
+    remove_unfinished_images(engine_, naming_, container_);  // the engine ends a commit also when nobody waits for it any more
     intent_ = {container_.name, name_.str(), runs(container_.state)};
     return intent_;
   }
@@ -308,6 +322,10 @@ void Publisher::recover(const PublishIntent& intent) {
   remove_temporaries_of(share_, intent.name);
   ContainerChain(engine_, naming_, intent.name).settle();
   if (intent.was_running) start_again(engine_, intent.container);
+  try {
+    remove_unfinished_images(engine_, naming_, engine_.inspect_container(intent.container));
+  } catch (const docker::ContainerNotFoundError&) {
+  }
 }
 
 }  // namespace riverbox::environment

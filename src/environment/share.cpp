@@ -96,14 +96,21 @@ std::string image_id_in_index(int folder_fd, const std::string& file_name, std::
 
 std::string index_name(const std::string& tarball) { return tarball.substr(0, tarball.size() - kSuffix.size()) + ".json"; }
 
+class IndexFolder {
+public:
+  explicit IndexFolder(const std::filesystem::path& dir) : fd_(open((dir / kIndexFolder).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {}
+  std::string image_id_of(const Version& version) const {
+    return fd_ ? image_id_in_index(fd_.get(), index_name(version.tarball), version.size_bytes) : std::string();
+  }
+
+private:
+  os::UniqueFd fd_;
+};
+
 void fill_image_ids(const std::filesystem::path& dir, Share::Listing& listing) {
-  const std::filesystem::path folder = dir / kIndexFolder;
-  const os::UniqueFd folder_fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder_fd) return;
+  const IndexFolder indexes(dir);
   for (auto& [name, versions] : listing) {
-    for (Version& version : versions) {
-      version.image_id = image_id_in_index(folder_fd.get(), index_name(version.tarball), version.size_bytes);
-    }
+    for (Version& version : versions) version.image_id = indexes.image_id_of(version);
   }
 }
 
@@ -152,6 +159,28 @@ Share::Listing Share::list(bool with_image_ids) const {
   for (auto& [name, versions] : listing) std::sort(versions.begin(), versions.end(), newer_first);
   if (with_image_ids) fill_image_ids(dir_, listing);
   return listing;
+}
+
+Share::Listing Share::list(ImageIds& known) const {
+  Listing listing = list(false);
+  std::map<std::string, ImageIds::Known> now;  // only of what is still there
+  const std::lock_guard lock(known.mutex_);
+  const IndexFolder indexes(dir_);
+  for (auto& [name, versions] : listing) {
+    for (Version& version : versions) {
+      const auto before = known.known_.find(version.tarball);
+      const bool read_before = before != known.known_.end() && before->second.size_bytes == version.size_bytes;
+      version.image_id = read_before ? std::move(before->second.image_id) : indexes.image_id_of(version);
+      if (!version.image_id.empty()) now.emplace_hint(now.end(), version.tarball, ImageIds::Known{version.size_bytes, version.image_id});
+    }
+  }
+  known.known_ = std::move(now);
+  return listing;
+}
+
+void ImageIds::forget() {
+  const std::lock_guard lock(mutex_);
+  known_.clear();
 }
 
 std::vector<Version> Share::versions(const EnvironmentName& name) const {

@@ -70,7 +70,9 @@ public:
   // Makes an older version the newest again; with `container`, the environment container too: what it held since is gone. It waits for its turn
   // as create_tar does, and on any error nothing has changed.
   Rollback roll_back(const EnvironmentName& name, const environment::Version& version, bool container, const StepCallback& progress);
-  environment::Share::Listing archives() const { return share_.list(); }
+  environment::Share::Listing archives() { return share_.list(image_ids_); }
+  // Somebody has written indexes anew.
+  void forget_image_ids() { image_ids_.forget(); }
   const environment::Share& share() const { return share_; }
   std::unique_ptr<terminal::Shell> open_shell(const std::string& name, const terminal::OpenRequest& request);
   // At start: undoes publishes that a crash cut short. Logs instead of throwing.
@@ -86,6 +88,7 @@ private:
   docker::Engine& engine_;
   docker::Naming naming_;
   environment::Share share_;
+  environment::ImageIds image_ids_;
   store::PublicationRepository& publications_;
   Options options_;
   std::mutex mutex_;

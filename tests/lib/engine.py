@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
+from engines import INSTALLED
 from process import Process, at_exit, end, wait_until, wipe, work_dir
 
 _RUNC_WITHOUT_SYS_RESOURCE = """#!/bin/sh
@@ -51,10 +52,12 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Engine:
-    """`name` at most 5 characters. `socket` is the path, `host` what DOCKER_HOST takes."""
+    """`name` at most 5 characters. `socket` is the path, `host` what DOCKER_HOST takes. `kind` is one of engines.KINDS; raises
+    engines.Unavailable where this machine cannot have it."""
 
-    def __init__(self, name, extra_flags=()):
-        self.name, self.extra_flags = name, list(extra_flags)
+    def __init__(self, name, extra_flags=(), kind=INSTALLED):
+        self.name, self.extra_flags, self.kind = name, list(extra_flags), kind
+        self.programs = kind.programs()
         self.dir = work_dir() / f"engine-{name}"
         self.dir.mkdir()
         self.socket = self.dir / "docker.sock"
@@ -67,6 +70,9 @@ class Engine:
             wrapper.write_text(_RUNC_WITHOUT_SYS_RESOURCE)
             wrapper.chmod(0o755)
             self.extra_flags += ["--add-runtime", f"bounded={wrapper}", "--default-runtime", "bounded"]
+        if self.kind.daemon_json():
+            (self.dir / "daemon.json").write_text(json.dumps(self.kind.daemon_json()))
+            self.extra_flags += ["--config-file", self.dir / "daemon.json"]
         self.start()
 
     def _make_bridge(self):
@@ -84,9 +90,12 @@ class Engine:
         for stale in (self.dir / "docker.pid", self.dir / "exec/containerd/containerd.pid"):
             stale.unlink(missing_ok=True)
         # Only one Engine of a machine may manage iptables, and it is not this one.
-        self.process = Process(["/usr/sbin/dockerd", "--data-root", self.dir / "data", "--exec-root", self.dir / "exec",
+        # An unpacked dockerd finds its own containerd and shim first, and runc and docker-init of this machine.
+        dockerd = self.programs / "dockerd" if self.programs else "/usr/sbin/dockerd"
+        env = {**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}"} if self.programs else None
+        self.process = Process([dockerd, "--data-root", self.dir / "data", "--exec-root", self.dir / "exec",
                                 "-p", self.dir / "docker.pid", "-H", self.host, "-b", self.bridge,
-                                "--iptables=false", "--ip-masq=false", *self.extra_flags], self.dir / "log")
+                                "--iptables=false", "--ip-masq=false", *self.extra_flags], self.dir / "log", env=env)
         wait_until(lambda: not self.process.running() or self._pings(), 60, "the private Engine to answer", step=0.05)
         if not self.process.running():
             raise RuntimeError(f"dockerd ended: {self.process.output()[-800:]}")

@@ -166,7 +166,14 @@ class Process:
         return self.log.read_text(errors="replace")
 
     def rss_mb(self):
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-        return 0.0
+        return self._status("VmRSS:") / 1024
+
+    def peak_rss_mb(self):
+        return self._status("VmHWM:") / 1024
+
+    def _status(self, key):
+        return next((int(line.split()[1]) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines() if line.startswith(key)), 0)
+
+    def bytes_read(self):
+        """Of files and sockets, whether from a disk or from memory, what was sent without being copied included."""
+        return int(re.search(r"rchar: (\d+)", Path(f"/proc/{self.pid}/io").read_text())[1])

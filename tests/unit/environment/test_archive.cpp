@@ -236,6 +236,9 @@ TEST_CASE("B5: manifests and configs that do not fit") {
   CHECK(has(refusal(with_manifest(fmt::format(R"([{{"Config":"{}","Layers":["{}","{}"],"repotags":["evil:latest"]}}])", config, one, two))), "spells"));
   CHECK(has(refusal(with_config(R"({"created":"2026-01-01T00:00:00Z"})")), "no rootfs"));
   CHECK(has(refusal(with_config("[]")), "malformed"));
+  std::string many;
+  for (int i = 0; i < 501; ++i) many += fmt::format("{}\"sha256:{}\"", i ? "," : "", std::string(64, 'a'));
+  CHECK(has(refusal(with_config(R"({"rootfs":{"diff_ids":[)" + many + "]}}")), "has 501 layers"));
   CHECK(has(refusal(with_config(std::string((16 << 20) + 1, ' '))), "large"));
 }
 
@@ -251,10 +254,11 @@ TEST_CASE("B7: digests that are none") {
 TEST_CASE("B8: a config of another machine, or with no date, is read as it is") {
   Image image;
   image.layers.clear();
-  image.config_override = R"({"architecture":"riscv64","os":"linux","rootfs":{"diff_ids":[]},"history":[{},{},{}]})";
+  image.config_override = R"({"architecture":"riscv64","os":"linux","rootfs":{"diff_ids":[]},"history":[{"empty_layer":true},{"empty_layer":true}]})";
   const Archive archive = read(image.save());
   CHECK(archive.architecture == "riscv64");
   CHECK(archive.identity.created == WallTime{});
+  CHECK(has(refusal(with_config(R"({"rootfs":{"diff_ids":[]},"history":[{"empty_layer":true},{"empty_layer":false}]})")), "tells of 1 layers, but there are 0"));
 }
 
 TEST_CASE("B9: index.json cannot bring in names that manifest.json does not have") {

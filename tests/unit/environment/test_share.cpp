@@ -91,6 +91,26 @@ TEST_CASE("image IDs come from the indexes") {
   CHECK(share.list(false).begin()->second[1].image_id == "");
 }
 
+TEST_CASE("an index is read once for all listings, until somebody says that it has changed") {
+  TemporaryFolder folder;
+  const auto tar = folder.write("env-5.tar", testing::Image{}.save());
+  const Share share(folder.path());
+  ImageIds known;
+  const auto listed = [&] { return share.list(known).begin()->second.at(0).image_id; };
+  CHECK(listed() == "");  // none yet: that is not kept
+  Archive archive = read_archive(tar);
+  write_index(share.index_path("env-5.tar"), archive);
+  CHECK(listed() == archive.config_digest);
+  const std::string before = archive.config_digest;
+  archive.config_digest.back() = archive.config_digest.back() == '0' ? '1' : '0';
+  write_index(share.index_path("env-5.tar"), archive);
+  CHECK(listed() == before);
+  known.forget();
+  CHECK(listed() == archive.config_digest);
+  folder.write("env-5.tar", testing::Image{}.save() + std::string(512, '\0'));  // another file under the name
+  CHECK(listed() == "");
+}
+
 TEST_CASE("a missing share is named, with what to do") {
   TemporaryFolder folder;
   const Share share(folder.path() / "gone" / "hakuriver-containers");

@@ -1,0 +1,63 @@
+"""The rows of the bench: what was measured, against what, what is to be reached, and whether it was. Printed as they come, kept for the table and the JSON at the end."""
+import os
+import statistics
+import time
+
+
+def timed(function):
+    start = time.monotonic()
+    function()
+    return time.monotonic() - start
+
+
+def settle():
+    """Writes of the round before are not billed to this one."""
+    os.sync()
+    time.sleep(0.3)
+
+
+def shown(value, unit):
+    return f"{value:.3f} {unit}" if unit == "s" else f"{value:.1f} {unit}"
+
+
+class Figures:
+    def __init__(self):
+        self.rows, self.notes = [], []
+
+    def pair(self, measure, against, ours, theirs, promise, unit="s", higher=False):
+        """The ratio of medians, ours / theirs, is to be at most `promise` (at least with `higher`)."""
+        a, b = statistics.median(ours), statistics.median(theirs)
+        ratio = a / b
+        kept = ratio >= promise if higher else ratio <= promise
+        if higher or promise >= 0.7:
+            to_reach, measured = f"{'>=' if higher else '<='} {promise:.2f} of it", f"{ratio:.2f}"
+        else:
+            to_reach, measured = f">= {1 / promise:.3g} times faster", f"{1 / ratio:.1f} times"
+        self._add({"measure": measure, "against": against, "to_reach": to_reach, "measured": measured, "kept": kept, "unit": unit,
+                   "riverbox": ours, "other": theirs, "riverbox_median": a, "other_median": b, "ratio": ratio},
+                  f"{shown(a, unit)} / {shown(b, unit)}")
+
+    def single(self, measure, values, limit, unit, against="-", why_limit=""):
+        """The median is to be at most `limit`. What it stands beside is told in `against`."""
+        values = values if isinstance(values, list) else [values]
+        value = statistics.median(values)
+        self._add({"measure": measure, "against": against, "to_reach": f"<= {shown(limit, unit)}{why_limit}", "measured": shown(value, unit), "kept": value <= limit,
+                   "unit": unit, "riverbox": values, "riverbox_median": value, "limit": limit}, "")
+
+    def note(self, text):
+        """What could not be measured, and why. No row may be missing without one."""
+        self.notes.append(text)
+        print(f"NOT MEASURED: {text}", flush=True)
+
+    def _add(self, row, values):
+        self.rows.append(row)
+        print(f"{row['measure']:50} {values:26} {row['measured']:>14}   {row['to_reach']:22} {'kept' if row['kept'] else 'MISSED'}", flush=True)
+
+    def table(self):
+        """All rows with what they stand against, as a document has them."""
+        keys = ("measure", "against", "to_reach", "measured")
+        lines = [[*(k.replace("_", " ") for k in keys), "kept"]] + [[*(row[k] for k in keys), "yes" if row["kept"] else "NO"] for row in self.rows]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(keys))]
+        lines.insert(1, ["-" * w for w in widths] + ["----"])
+        return "\n".join("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, [*widths, 4])) + " |" for line in lines) + \
+            "".join(f"\nNot measured: {note}" for note in self.notes)
