@@ -20,6 +20,7 @@ using std::chrono::milliseconds;
 
 constexpr const char* kComponent = "environment";
 constexpr milliseconds kPoll{50};
+constexpr size_t kAskedVersions = 16;  // of the host, to find one that the daemon has
 constexpr milliseconds kPatienceWithNfs{3000};  // a name that is new on the server may be unknown here for a moment
 
 NotFound no_such_environment(const Share& share, const EnvironmentName& name) {
@@ -118,6 +119,11 @@ auto keeping_the_old_image(const std::optional<docker::Image>& old, Work work) {
   } catch (const BadData& error) {
     throw BadData(error.fact() + (old ? "; the old image is still in place" : ""), error.next());
   }
+}
+
+bool is_mounted(const Share& share) {
+  struct stat st {};
+  return stat(share.dir().c_str(), &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 bool vanished(const IoError& error) { return error.error_number() == ENOENT || error.error_number() == ESTALE; }
@@ -223,6 +229,33 @@ SyncResult Syncer::ensure(const EnvironmentName& name, const std::string& hint, 
 }
 
 SyncResult Syncer::sync_now(const EnvironmentName& name, const std::string& hint, const CancelToken& cancel, const SyncCallback& progress) {
+  if (!options_.host) return sync_from_share(name, hint, cancel, progress);
+  std::exception_ptr trouble;
+  std::string why = fmt::format("'{}' does not exist", share_.dir().string());
+  try {
+    if (is_mounted(share_)) return sync_from_share(name, hint, cancel, progress);
+  } catch (const NotFound& error) {
+    trouble = std::current_exception();
+    why = error.fact();
+  } catch (const IoError& error) {
+    trouble = std::current_exception();
+    why = error.fact();
+  }
+  log::info(kComponent, "the share has no usable archive; asking the host's registry", {{"environment", name.str()}, {"reason", why}});
+  try {
+    return sync_from_host(name, cancel, progress);
+  } catch (const Error& error) {
+    const bool not_to_be_had = error.kind() == ErrorKind::not_found || error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::unauthorized;
+    if (!not_to_be_had || dynamic_cast<const docker::DockerError*>(&error)) throw;
+    if (trouble) {  // which knows the names that there are
+      log::warning(kComponent, "the host's registry does not have it either", {{"environment", name.str()}, {"reason", error.fact()}});
+      std::rethrow_exception(trouble);
+    }
+    throw Error(error.kind(), fmt::format("{}, and from the host: {}", why, error.fact()), error.next());
+  }
+}
+
+SyncResult Syncer::sync_from_share(const EnvironmentName& name, const std::string& hint, const CancelToken& cancel, const SyncCallback& progress) {
   const std::string tag = naming_.environment_image(name.str());
   for (bool again = false;; again = true) {
     progress({"checking", 0, 0});
@@ -239,10 +272,46 @@ SyncResult Syncer::sync_now(const EnvironmentName& name, const std::string& hint
 
 SyncResult Syncer::sync_version(const EnvironmentName& name, const Version& version, const std::optional<docker::Image>& local, const CancelToken& cancel,
                                 const SyncCallback& progress) {
-  const std::string tag = naming_.environment_image(name.str());
   ArchiveFile file(share_.path_of(version.tarball), share_.index_path(version.tarball));
+  OtherVersions others(share_, name, version.tarball);
+  auto result = sync_file(name, version.tarball, file, [&] { return others.next(); }, local, cancel, progress);
+  result.bytes_read += others.bytes_read();
+  return result;
+}
+
+SyncResult Syncer::sync_from_host(const EnvironmentName& name, const CancelToken& cancel, const SyncCallback& progress) {
+  for (bool again = false;; again = true) {
+    progress({"checking", 0, 0});
+    const auto file = options_.host->open(name, "latest", cancel);
+    std::optional<std::vector<std::int64_t>> versions;
+    size_t at = 0;
+    const auto next = [&]() -> std::optional<Archive> {
+      if (!versions) versions = options_.host->versions(name, cancel);
+      while (at < std::min(versions->size(), kAskedVersions)) {
+        const auto version = (*versions)[at++];
+        if (Share::file_name(name, version) == file->tarball()) continue;
+        try {
+          return options_.host->open(name, std::to_string(version), cancel)->archive();
+        } catch (const NotFound&) {  // pruned meanwhile
+        } catch (const BadData&) {
+        }
+      }
+      return std::nullopt;
+    };
+    try {
+      const std::optional<docker::Image> local = engine_.find_image(naming_.environment_image(name.str()));
+      return keeping_the_old_image(local, [&] { return sync_file(name, file->tarball(), *file, next, local, cancel, progress); });
+    } catch (const NotFound&) {
+      if (again) throw;  // pruned while its blobs were fetched: there is a newer one
+    }
+  }
+}
+
+SyncResult Syncer::sync_file(const EnvironmentName& name, const std::string& tarball, ArchiveFile& file, const NextKnownVersion& others,
+                             const std::optional<docker::Image>& local, const CancelToken& cancel, const SyncCallback& progress) {
+  const std::string tag = naming_.environment_image(name.str());
   SyncResult result;
-  result.tarball = version.tarball;
+  result.tarball = tarball;
   const auto is_up_to_date = [&] {
     result.bytes_read = file.bytes_read();
     if (needs_sync(local, file.archive().identity)) return false;
@@ -252,18 +321,17 @@ SyncResult Syncer::sync_version(const EnvironmentName& name, const Version& vers
   if (is_up_to_date()) return result;
   file.read_documents();  // the index was good enough to say "no", but may have lied
   if (is_up_to_date()) return result;
-  refuse_foreign_tags(file, tag, version.tarball);
+  refuse_foreign_tags(file, tag, tarball);
 
-  OtherVersions others(share_, name, version.tarball);
   Loader loader(engine_, present_, tag, !local);
   loader.sweep();
-  const LoadReport report = loader.load(file, [&] { return others.next(); }, cancel, progress);
+  const LoadReport report = loader.load(file, others, cancel, progress);
   if (options_.remove_superseded && local && local->id != report.image.id) retire(name, local->id);
   result.image_id = report.image.id;
   result.loaded = true;
   result.way = report.thin ? "thin" : "full";
   result.layers_left_out = report.layers_left_out;
-  result.bytes_read = file.bytes_read() + others.bytes_read() + report.layer_bytes;
+  result.bytes_read = file.is_complete_tar() ? file.bytes_read() + report.layer_bytes : file.bytes_read();
   return result;
 }
 

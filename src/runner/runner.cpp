@@ -56,7 +56,9 @@ public:
         attempts_(database_),
         engine_(endpoint_of(config_)),
         syncer_(engine_, docker::Naming(config_.docker.prefix), environment::Share(config_.container_dir()),
-                {.remove_superseded = config_.docker.remove_superseded_images, .memory = fs::path(state_file_).replace_extension(".images.json")}),
+                {.remove_superseded = config_.docker.remove_superseded_images,
+                 .memory = fs::path(state_file_).replace_extension(".images.json"),
+                 .host = std::make_shared<environment::HostRegistry>(config_.url(), token_, fs::absolute(config_.paths.state_dir))}),
         reports_(database_, [this](std::uint64_t generation, std::string message) { deliver(generation, std::move(message)); }),
         executor_(Services{engine_, syncer_, attempts_, reports_, logs_, facts_of(config_, inventory_, state_file_),
                            config_.docker.image_sync_timeout}) {}
