@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "api/services.hpp"
 #include "api/shapes.hpp"
 #include "api/sockets.hpp"
@@ -82,16 +84,22 @@ private:
   void open_source() {
     if (over_ || source_done_ || stream_ || reading_file_) return;
     if (is_final(task_->state)) return read_files();
+    if (!ask_runner()) retry_later();
+  }
+
+  bool ask_runner() {
     auto node = services_.nodes.find(task_->node);
-    if (!node || !node->link) return retry_later();
+    if (!node || !node->link) return false;
     auto self = shared_from_this();
     expected_ = services_.broker.expect([self](std::shared_ptr<net::WebSocket> stream) { self->stream_arrived(std::move(stream)); });
     node->link->open_logs(expected_, task_->spec.id, task_->spec.attempt, offsets_[0], offsets_[1]);
     retry_later();  // in case it never arrives
+    return true;
   }
 
   void retry_later() {
-    retry_.expires_after(std::chrono::seconds(1));
+    // Output that no file has is lost to this client when the runner is given up on.
+    retry_.expires_after(std::chrono::seconds(asked_for_missing_ ? 5 : 1));
     retry_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
       if (error || self->over_ || self->stream_) return;
       self->services_.broker.forget(self->expected_);
@@ -139,16 +147,20 @@ private:
   void stream_closed() {
     stream_.reset();
     paused_ = false;
-    if (!over_ && !source_done_) retry_later();  // the runner restarts, or the task ended and the share has the rest
+    if (over_ || source_done_) return;
+    if (is_final(task_->state) && asked_for_missing_) return open_source();  // it has told all that it knows
+    retry_later();  // the runner restarts, or the task ended and the share has the rest
   }
 
   // One chunk of each file per turn; the next when the client has taken this one.
   void read_files() {
     reading_file_ = true;
+    if (std::exchange(chunk_under_way_, true)) return;  // `drained` may speak of an earlier frame
     auto work = [self = shared_from_this(), spec = task_->spec, offsets = offsets_] {
       const auto& share = self->services_.config.paths.shared_dir;
       std::array<std::string, 2> chunks{read_chunk(share / spec.stdout_file, offsets[0]), read_chunk(share / spec.stderr_file, offsets[1])};
-      self->post([self, chunks = std::move(chunks)]() mutable { self->file_chunks(std::move(chunks)); });
+      const bool missing = ::access((share / spec.stdout_file).c_str(), F_OK) != 0 && errno == ENOENT;
+      self->post([self, missing, chunks = std::move(chunks)]() mutable { self->file_chunks(std::move(chunks), missing); });
     };
     if (!services_.share.post(std::move(work))) fail("the share does not answer");
   }
@@ -162,10 +174,13 @@ private:
     return bytes;
   }
 
-  void file_chunks(std::array<std::string, 2> chunks) {
+  void file_chunks(std::array<std::string, 2> chunks, bool missing) {
+    chunk_under_way_ = false;
     if (over_) return;
     if (chunks[0].empty() && chunks[1].empty()) {
       reading_file_ = false;
+      // A node without the share keeps the output, and its runner remembers for a while where.
+      if (missing && !std::exchange(asked_for_missing_, true) && ask_runner()) return;
       source_done_ = true;
       return finish_if_done();
     }
@@ -197,7 +212,7 @@ private:
   std::array<std::uint64_t, 2> offsets_{};
   std::optional<std::uint64_t> subscription_;
   boost::asio::steady_timer retry_;
-  bool paused_ = false, reading_file_ = false, source_done_ = false, over_ = false;
+  bool paused_ = false, reading_file_ = false, chunk_under_way_ = false, source_done_ = false, asked_for_missing_ = false, over_ = false;
 };
 
 }  // namespace

@@ -18,6 +18,8 @@ void create_tar(CallPtr), list_archives(CallPtr), download_archive(CallPtr);
 // version_handlers.cpp
 void list_versions(CallPtr), diff_versions(CallPtr), pin_version(CallPtr), unpin_version(CallPtr), delete_tar(CallPtr), verify_versions(CallPtr);
 void roll_back(CallPtr), sync_version(CallPtr);
+// registry_handlers.cpp
+void registry_root(CallPtr), registry_catalog(CallPtr), registry_tags(CallPtr), registry_manifest(CallPtr), registry_blob(CallPtr);
 // task_handlers.cpp
 void submit(CallPtr), task_status(CallPtr), list_tasks(CallPtr), kill_task(CallPtr), control_task(CallPtr), task_stdout(CallPtr), task_stderr(CallPtr);
 // node_handlers.cpp

@@ -1,6 +1,7 @@
 #include "api/host_server.hpp"
 
 #include "api/handlers.hpp"
+#include "api/registry.hpp"
 #include "api/services.hpp"
 #include "api/sockets.hpp"
 #include "base/error.hpp"
@@ -66,6 +67,7 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
                       return !versions.reason_to_stay(name, version, false).empty();
                     }}),
       versions(environments.share(), task_repository),
+      registry(environments.share()),
       nodes(node_repository, config.timing.heartbeat_interval, config.timing.heartbeat_timeout_factor),
       tasks(task_repository, nodes, [prefix = config.docker.prefix](TaskId id, bool is_stderr) { return log_file(prefix, id, is_stderr); }),
       warm_up(nodes, task_repository, config.docker.image_sync_timeout),
@@ -81,6 +83,10 @@ struct HostServer::Impl {
   // Loop thread: checks, then hands over to the lane of the row.
   void handle(net::Request request, std::shared_ptr<net::Responder> responder) {
     auto found = match(request.method, request.path);
+    if (found.route ? found.route->access == Access::puller : is_registry_path(request.path)) {
+      if (!services.access.allows_puller(request)) return responder->send(registry_challenge());
+      if (!found.route) return responder->send(registry_refusal(request.method, found.known_path));
+    }
     if (!found.route) return responder->send(found.known_path ? detail(405, "Method Not Allowed") : detail(404, "Not Found"));
     if (changes_something(request.method))
       if (auto refusal = services.access.check_origin(request)) return responder->send(*refusal);
@@ -123,7 +129,10 @@ void HostServer::start() {
   log::info("host", "listening", {{"address", impl_->services.config.network.host_bind_ip}, {"port", std::to_string(port())}});
 }
 
-void HostServer::stop() { impl_->server.stop(); }
+void HostServer::stop() {
+  impl_->server.stop();
+  impl_->services.registry.stop();
+}
 std::uint16_t HostServer::port() const { return impl_->server.port(); }
 std::string HostServer::token() const { return impl_->services.token; }
 

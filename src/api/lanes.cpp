@@ -10,6 +10,7 @@ os::WorkerPool& pool(Services& s, Lane lane) {
     case Lane::docker: return s.docker;
     case Lane::share: return s.share;
     case Lane::slow: return s.slow;
+    case Lane::transfer: return s.transfers;
   }
   return s.slow;
 }

@@ -19,10 +19,15 @@ enum class Lane {
   state,   // SQLite, in memory: one worker, so changes are applied one after the other
   docker,  // quick calls of the Engine
   share,   // the shared folder
-  slow,    // minutes: pulls, create-tar, downloads
+  slow,    // minutes: pulls, create-tar
+  transfer,  // downloads: as long as the reader takes
 };
 
-enum class Access { open, token };
+enum class Access {
+  open,
+  token,
+  puller,  // the token in the ways that clients of a registry have
+};
 
 // Which shape an answer has: classic HakuRiver (no prefix) or KohakuRiver and ours (/api).
 enum class Dialect { classic, api };

@@ -13,7 +13,7 @@ const std::vector<Route>& routes() {
       {"POST", "/docker/host/delete/{name}", Lane::docker, Access::token, delete_container},
       {"POST", "/docker/create_tar/{name}", Lane::slow, Access::token, create_tar},
       {"GET", "/docker/list", Lane::share, Access::token, list_archives},
-      {"GET", "/docker/container/{name}", Lane::slow, Access::token, download_archive},
+      {"GET", "/docker/container/{name}", Lane::transfer, Access::token, download_archive},
       // versions of environments
       {"GET", "/docker/versions/{name}", Lane::share, Access::token, list_versions},
       {"GET", "/docker/versions/{name}/diff", Lane::slow, Access::token, diff_versions},
@@ -24,6 +24,12 @@ const std::vector<Route>& routes() {
       {"POST", "/docker/delete_tar/{name}", Lane::share, Access::token, delete_tar},
       {"POST", "/docker/verify", Lane::slow, Access::token, verify_versions},
       {"POST", "/docker/verify/{name}", Lane::slow, Access::token, verify_versions},
+      // the share as a registry (OCI distribution, pull)
+      {"GET", "/v2/", Lane::state, Access::puller, registry_root},
+      {"GET", "/v2/_catalog", Lane::share, Access::puller, registry_catalog},
+      {"GET", "/v2/{name}/tags/list", Lane::share, Access::puller, registry_tags},
+      {"GET", "/v2/{name}/manifests/{reference}", Lane::share, Access::puller, registry_manifest},
+      {"GET", "/v2/{name}/blobs/{digest}", Lane::transfer, Access::puller, registry_blob},
       // nodes
       {"GET", "/nodes", Lane::state, Access::token, list_nodes},
       {"GET", "/health", Lane::state, Access::token, health},

@@ -9,6 +9,7 @@
 #include "docker/engine.hpp"
 #include "host/environments.hpp"
 #include "host/nodes.hpp"
+#include "host/registry.hpp"
 #include "host/tasks.hpp"
 #include "host/versions.hpp"
 #include "host/warm_up.hpp"
@@ -32,6 +33,7 @@ struct Services {
   store::PublicationRepository publications;
   host::Environments environments;
   host::Versions versions;
+  host::Registry registry;
   host::Nodes nodes;
   host::Tasks tasks;
   host::WarmUp warm_up;
@@ -42,6 +44,7 @@ struct Services {
   os::WorkerPool docker{"docker", 8};
   os::WorkerPool share{"share", 6};
   os::WorkerPool slow{"slow", 16};
+  os::WorkerPool transfers{"transfers", 32};
   os::WorkerPool terminals{"terminals", 8};
 };
 

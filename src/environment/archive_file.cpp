@@ -40,6 +40,11 @@ ArchiveFile::ArchiveFile(std::filesystem::path tar, const std::filesystem::path&
   read_headers();
 }
 
+ArchiveFile::ArchiveFile(std::filesystem::path path, os::UniqueFd fd, Archive archive, Documents documents)
+    : path_(std::move(path)), fd_(std::move(fd)), opened_(stat_of(fd_.get(), path_)), archive_(std::move(archive)), documents_(std::move(documents)), has_documents_(true) {}
+
+void ArchiveFile::fetch(const std::vector<std::size_t>&, const CancelToken&, const std::function<void(std::uint64_t)>&) {}
+
 void ArchiveFile::read_headers() {
   from_index_ = false;
   archive_ = read_archive(fd_.get(), static_cast<std::uint64_t>(opened_.st_size), path_, documents_, bytes_read_);

@@ -5,7 +5,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <vector>
 
+#include "base/cancel.hpp"
 #include "environment/archive.hpp"
 #include "os/fd.hpp"
 
@@ -15,6 +18,8 @@ class ArchiveFile {
 public:
   // Reads the index if it fits the file, else the headers of the archive. Throws IoError, and BadData as read_archive() does.
   ArchiveFile(std::filesystem::path tar, const std::filesystem::path& index_file);
+  virtual ~ArchiveFile() = default;
+  ArchiveFile(ArchiveFile&&) = delete;
   const Archive& archive() const { return archive_; }
   // Reads the small members. An index that says something else than they do is found out by that, and the archive itself is read: archive() may
   // be another one afterwards.
@@ -29,7 +34,17 @@ public:
   // What was read of the share so far, the index included.
   std::uint64_t bytes_read() const { return bytes_read_; }
   // Throws BadData when the file is not what it was when it was opened.
-  void check_unchanged() const;
+  virtual void check_unchanged() const;
+
+  // Before the bytes of these layers are read from fd(): they may lie elsewhere still. `tell` is told how many of theirs are here.
+  virtual void fetch(const std::vector<std::size_t>& layers, const CancelToken& cancel, const std::function<void(std::uint64_t bytes)>& tell);
+  // Can the file be read through as what archive() says?
+  virtual bool is_complete_tar() const { return true; }
+
+protected:
+  // Of an archive that is known already, at offsets of this file.
+  ArchiveFile(std::filesystem::path path, os::UniqueFd fd, Archive archive, Documents documents);
+  void count_read(std::uint64_t bytes) { bytes_read_ += bytes; }
 
 private:
   bool documents_fit_index();

@@ -53,6 +53,7 @@ std::optional<std::string> layer_in(const std::string& words, const Archive& arc
 std::string reason_of(const docker::DockerError& error, const ArchiveFile& file, const CancelToken& cancel) {
   if (is_full_disk(error)) return error.fact();
   if (const auto layer = layer_in(error.fact(), file.archive())) return *layer + ": " + error.fact();
+  if (!file.is_complete_tar()) return error.fact();
   try {
     verify_archive(file.path(), cancel);
   } catch (const BadData& damage) {
@@ -133,6 +134,7 @@ docker::Image Loader::bring(ArchiveFile& file, const Shipment& shipment, const C
     ~Untag() { loader.untag(tag); }
   } untag_at_the_end{*this, arrival};
 
+  file.fetch(shipment.layers, cancel, [&](std::uint64_t bytes) { progress({"downloading", bytes, shipment.layer_bytes}); });
   const auto stream = image_stream(file.archive(), file.documents(), shipment, arrival, file.fd());
   std::uint64_t total_bytes = 0;
   for (const docker::Segment& segment : stream) total_bytes += segment.fd >= 0 ? segment.size_bytes : segment.bytes.size();

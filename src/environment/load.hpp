@@ -14,7 +14,7 @@
 namespace riverbox::environment {
 
 struct SyncProgress {
-  std::string step;                         // "checking", "loading", "verifying"
+  std::string step;                         // "checking", "downloading", "loading", "verifying"
   std::uint64_t bytes = 0, total_bytes = 0;
 };
 using SyncCallback = std::function<void(const SyncProgress&)>;

@@ -21,6 +21,7 @@ using std::chrono::milliseconds;
 
 constexpr const char* kComponent = "environment";
 constexpr milliseconds kPoll{50};
+constexpr size_t kAskedVersions = 16;  // of the host, to find one that the daemon has
 constexpr milliseconds kPatienceWithNfs{3000};
 constexpr std::chrono::hours kKeptUnasked{1};  // an image of a single version
 
@@ -137,6 +138,11 @@ auto keeping_the_old_image(const std::optional<docker::Image>& old, Work work) {
   } catch (const BadData& error) {
     throw BadData(error.fact() + (old ? "; the old image is still in place" : ""), error.next());
   }
+}
+
+bool is_mounted(const Share& share) {
+  struct stat st {};
+  return stat(share.dir().c_str(), &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 bool vanished(const IoError& error) { return error.error_number() == ENOENT || error.error_number() == ESTALE; }
@@ -257,6 +263,33 @@ SyncResult Syncer::fulfil(const Order& order, const CancelToken& cancel, const S
 }
 
 SyncResult Syncer::sync_now(const Order& order, const CancelToken& cancel, const SyncCallback& progress) {
+  if (!options_.host) return sync_from_share(order, cancel, progress);
+  std::exception_ptr trouble;
+  std::string why = fmt::format("'{}' does not exist", share_.dir().string());
+  try {
+    if (is_mounted(share_)) return sync_from_share(order, cancel, progress);
+  } catch (const NotFound& error) {
+    trouble = std::current_exception();
+    why = error.fact();
+  } catch (const IoError& error) {
+    trouble = std::current_exception();
+    why = error.fact();
+  }
+  log::info(kComponent, "the share has no usable archive; asking the host's registry", {{"environment", order.name.str()}, {"reason", why}});
+  try {
+    return sync_from_host(order, cancel, progress);
+  } catch (const Error& error) {
+    const bool not_to_be_had = error.kind() == ErrorKind::not_found || error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::unauthorized;
+    if (!not_to_be_had || dynamic_cast<const docker::DockerError*>(&error)) throw;
+    if (trouble) {  // which knows the names that there are
+      log::warning(kComponent, "the host's registry does not have it either", {{"environment", order.name.str()}, {"reason", error.fact()}});
+      std::rethrow_exception(trouble);
+    }
+    throw Error(error.kind(), fmt::format("{}, and from the host: {}", why, error.fact()), error.next());
+  }
+}
+
+SyncResult Syncer::sync_from_share(const Order& order, const CancelToken& cancel, const SyncCallback& progress) {
   for (bool again = false;; again = true) {
     progress({"checking", 0, 0});
     const Version version = order.exactly ? choose_exactly(share_, order.name, order.tarball, cancel) : choose_newest(share_, order.name, order.tarball, cancel);
@@ -273,8 +306,51 @@ SyncResult Syncer::sync_now(const Order& order, const CancelToken& cancel, const
 SyncResult Syncer::sync_version(const Order& order, const Version& version, const std::optional<docker::Image>& local, const CancelToken& cancel,
                                 const SyncCallback& progress) {
   ArchiveFile file(share_.path_of(version.tarball), share_.index_path(version.tarball));
+  std::optional<Lease> lease;  // from the first byte of a load on: most often there is nothing to load
+  OtherVersions others(share_, order.name, version.tarball);
+  auto result = sync_file(order, version.tarball, file, [&] { return others.next(); }, local, cancel, [&](const SyncProgress& now) {
+    if (lease) lease->renew();
+    else lease.emplace(share_, version.tarball);
+    progress(now);
+  });
+  result.bytes_read += others.bytes_read();
+  return result;
+}
+
+SyncResult Syncer::sync_from_host(const Order& order, const CancelToken& cancel, const SyncCallback& progress) {
+  const auto version = Share::parse_file_name(order.tarball);
+  const std::string which = order.exactly && version ? std::to_string(version->second) : "latest";
+  for (bool again = false;; again = true) {
+    progress({"checking", 0, 0});
+    const auto file = options_.host->open(order.name, which, cancel);
+    std::optional<std::vector<std::int64_t>> versions;
+    size_t at = 0;
+    const auto next = [&]() -> std::optional<Archive> {
+      if (!versions) versions = options_.host->versions(order.name, cancel);
+      while (at < std::min(versions->size(), kAskedVersions)) {
+        const auto version = (*versions)[at++];
+        if (Share::file_name(order.name, version) == file->tarball()) continue;
+        try {
+          return options_.host->open(order.name, std::to_string(version), cancel)->archive();
+        } catch (const NotFound&) {  // pruned meanwhile
+        } catch (const BadData&) {
+        }
+      }
+      return std::nullopt;
+    };
+    try {
+      const std::optional<docker::Image> local = engine_.find_image(order.tag);
+      return keeping_the_old_image(local, [&] { return sync_file(order, file->tarball(), *file, next, local, cancel, progress); });
+    } catch (const NotFound&) {
+      if (again) throw;  // pruned while its blobs were fetched: there is a newer one
+    }
+  }
+}
+
+SyncResult Syncer::sync_file(const Order& order, const std::string& tarball, ArchiveFile& file, const NextKnownVersion& others,
+                             const std::optional<docker::Image>& local, const CancelToken& cancel, const SyncCallback& progress) {
   SyncResult result;
-  result.tarball = version.tarball;
+  result.tarball = tarball;
   const auto is_up_to_date = [&] {
     result.bytes_read = file.bytes_read();
     const Identity& wanted = file.archive().identity;
@@ -289,16 +365,11 @@ SyncResult Syncer::sync_version(const Order& order, const Version& version, cons
   if (is_up_to_date()) return result;
   file.read_documents();  // the index was good enough to say "no", but may have lied
   if (is_up_to_date()) return result;
-  refuse_foreign_tags(file, naming_.environment_image(order.name.str()), version.tarball);
+  refuse_foreign_tags(file, naming_.environment_image(order.name.str()), tarball);
 
-  Lease lease(share_, version.tarball);
-  OtherVersions others(share_, order.name, version.tarball);
   Loader loader(engine_, present_, order.tag, !local);
   loader.sweep();
-  const LoadReport report = loader.load(file, [&] { return others.next(); }, cancel, [&](const SyncProgress& now) {
-    lease.renew();
-    progress(now);
-  });
+  const LoadReport report = loader.load(file, others, cancel, progress);
   if (options_.remove_superseded) {
     if (!order.exactly && local && local->id != report.image.id) retire(order.name, local->id);
     try {
@@ -311,7 +382,7 @@ SyncResult Syncer::sync_version(const Order& order, const Version& version, cons
   result.loaded = true;
   result.way = report.thin ? "thin" : "full";
   result.layers_left_out = report.layers_left_out;
-  result.bytes_read = file.bytes_read() + others.bytes_read() + report.layer_bytes;
+  result.bytes_read = file.is_complete_tar() ? file.bytes_read() + report.layer_bytes : file.bytes_read();
   if (options_.loaded) options_.loaded();
   return result;
 }

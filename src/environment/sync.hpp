@@ -15,6 +15,7 @@
 #include "environment/archive.hpp"
 #include "environment/load.hpp"
 #include "environment/present.hpp"
+#include "environment/pulled_archive.hpp"
 #include "environment/share.hpp"
 
 namespace riverbox::environment {
@@ -33,6 +34,8 @@ struct SyncOptions {
   bool remove_superseded = true;
   // Where a containerd store's daemon is concerned: what it was given, over restarts of this program. A file of this machine; empty: none.
   std::filesystem::path memory = {};
+  // Where archives come from that the share does not show; null: then there are none.
+  std::shared_ptr<const HostRegistry> host = {};
   // Called after each load, on the thread of a caller.
   std::function<void()> loaded = {};
 };
@@ -61,8 +64,13 @@ private:
   };
   SyncResult fulfil(const Order& order, const CancelToken& cancel, const SyncCallback& progress);
   SyncResult sync_now(const Order& order, const CancelToken& cancel, const SyncCallback& progress);
+  SyncResult sync_from_share(const Order& order, const CancelToken& cancel, const SyncCallback& progress);
+  SyncResult sync_from_host(const Order& order, const CancelToken& cancel, const SyncCallback& progress);
   SyncResult sync_version(const Order& order, const Version& version, const std::optional<docker::Image>& local, const CancelToken& cancel,
                           const SyncCallback& progress);
+  // Brings what the file describes into the daemon.
+  SyncResult sync_file(const Order& order, const std::string& tarball, ArchiveFile& file, const NextKnownVersion& others,
+                       const std::optional<docker::Image>& local, const CancelToken& cancel, const SyncCallback& progress);
   // Somebody may be about to create a container from the image that was just replaced: the one before it goes instead.
   void retire(const EnvironmentName& name, const std::string& image_id);
   void remove_old_versions(const EnvironmentName& name);

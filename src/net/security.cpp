@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "base/strings.hpp"
+#include "net/credentials.hpp"
 
 namespace riverbox::net {
 namespace {
@@ -112,8 +113,7 @@ AccessPolicy::AccessPolicy(const Config& config, std::string token) : token_(std
 std::optional<Response> AccessPolicy::check_token(const Request& request) const {
   if (token_.empty()) return std::nullopt;
   if (const std::string* header = request.header("authorization")) {
-    const std::string_view value = trim(*header);
-    if (to_lower(value.substr(0, 7)) == "bearer " && same_secret(trim(value.substr(7)), token_)) return std::nullopt;
+    if (const auto given = bearer_token(*header); given && same_secret(*given, token_)) return std::nullopt;
   } else if (lists_token(request.header("upgrade"), "websocket")) {
     // A browser cannot give a WebSocket headers.
     auto given = request.query.find("token");
@@ -122,6 +122,15 @@ std::optional<Response> AccessPolicy::check_token(const Request& request) const 
   Response refusal = error_response(401, "Not authenticated");
   refusal.headers = {{"WWW-Authenticate", "Bearer"}};
   return refusal;
+}
+
+bool AccessPolicy::allows_puller(const Request& request) const {
+  if (token_.empty()) return true;
+  const std::string* header = request.header("authorization");
+  if (!header) return false;
+  auto given = bearer_token(*header);
+  if (!given) given = basic_password(*header);
+  return given && same_secret(*given, token_);
 }
 
 std::optional<Response> AccessPolicy::check_origin(const Request& request) const {

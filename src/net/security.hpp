@@ -27,6 +27,8 @@ public:
   // nullopt: allowed; else the refusal (401 {"detail":"Not authenticated"} with WWW-Authenticate: Bearer). Constant time.
   // The token may also come as "?token=" on a WebSocket upgrade.
   std::optional<Response> check_token(const Request& request) const;
+  // The same question for the registry, whose clients send the token as the password of any user (RFC 7617) or as a bearer token.
+  bool allows_puller(const Request& request) const;
   // Host header: present and ours. Origin header: absent (not a browser), same host and port as Host, or in allowed_origins.
   // For every upgrade and every request that changes something. 403 with the reason.
   std::optional<Response> check_origin(const Request& request) const;

@@ -170,8 +170,30 @@ def names():
         yield "%02d" % number, name.encode()
 
 
+def requests():
+    """Path, and the headers Range, If-Range, If-None-Match, Authorization, Accept, a line each."""
+    digest = b"sha256:" + sha(b"layer one").encode()
+    yield "blob", b"/v2/env/blobs/" + digest + b"\nbytes=0-3"
+    yield "resumed", b"/v2/env/blobs/" + digest + b"\nbytes=5-\n\"" + digest + b"\""
+    yield "suffix", b"x\nbytes=-4"
+    yield "suffix-too-long", b"x\nBYTES=-99999999999999999999999"
+    yield "backwards", b"x\nbytes=9-3"
+    yield "several", b"x\nbytes=0-1,3-4"
+    yield "overflow", b"x\nbytes=18446744073709551615-18446744073709551616"
+    yield "manifest", b"/v2/env/manifests/latest\n\n\nW/\"a\", *\nBasic " + b"eDp0b2tlbg=="
+    yield "number", b"/v2/env/manifests/1700000000\n\n\n\nbearer token"
+    yield "digest", b"/v2/env/manifests/" + digest
+    yield "other-digest", b"/v2/env/manifests/sha512:" + b"0" * 128
+    yield "escapes", b"/v2/e%6ev/blobs/sha256%3a" + b"0" * 64
+    yield "traversal", b"/v2/..%2f..%2fetc/manifests/latest"
+    yield "many-segments", b"/v2/library/env/manifests/latest"
+    yield "basic-without-colon", b"x\n\n\n\nBasic dG9rZW4="
+    yield "basic-not-base64", b"x\n\n\n\nBasic ?"
+    yield "empty", b""
+
+
 def main():
-    for target, seeds in {"answer": answers(), "archive": archives(), "index": indexes(), "layer": layers(), "share_name": names(), "tar_split": records()}.items():
+    for target, seeds in {"answer": answers(), "archive": archives(), "index": indexes(), "layer": layers(), "registry": requests(), "share_name": names(), "tar_split": records()}.items():
         folder = ROOT / target
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
