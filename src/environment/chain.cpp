@@ -11,7 +11,9 @@ ContainerChain::ContainerChain(docker::Engine& engine, const docker::Naming& nam
 // create next, previous <- proper, proper <- next, remove previous: at every moment the names tell how far it came.
 void ContainerChain::renew(const docker::Container& current, const std::string& image_id) {
   try {
-    engine_.clone_container(current, next_, image_id, {{naming_.label("chained"), "true"}});
+    // The label tells that the image is ours, and which one of ours came before: that goes when nothing needs it, whoever is there to see to it.
+    const std::string chained = naming_.label("chained");
+    engine_.clone_container(current, next_, image_id, {{chained, current.labels.contains(chained) ? current.image_id : "true"}});
     engine_.rename_container(proper_, previous_);
     engine_.rename_container(next_, proper_);
   } catch (...) {
