@@ -75,7 +75,9 @@ void create_tar(CallPtr call) {
   });
 }
 
-void list_archives(CallPtr call) { call->reply(archives_shape(call->services.environments.archives())); }
+void list_archives(CallPtr call) {
+  call->responder->send({.status = 200, .body = archives_text(call->services.environments.archives())});
+}
 
 void download_archive(CallPtr call) {
   auto name = environment::EnvironmentName::parse(call->parameter("name"));

@@ -1,6 +1,9 @@
 #include "api/shapes.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <iterator>
 
 #include "base/time.hpp"
 
@@ -41,24 +44,22 @@ Json container_shape(const host::ListedContainer& c, Dialect dialect) {
           {"created", to_rfc3339(WallTime(std::chrono::seconds(c.created)))}, {"managed", c.managed}};
 }
 
-Json archives_shape(const environment::Share::Listing& listing) {
-  Json out = Json::object();
+// Names, file names and digests have been parsed: nothing in them needs an escape.
+std::string archives_text(const environment::Share::Listing& listing) {
+  std::string out = "{";
   for (const auto& [name, versions] : listing) {
     if (versions.empty()) continue;
-    Json all = Json::array();
-    for (const auto& v : versions) {  // there may be thousands: without the copies of initializer lists
-      Json& one = all.emplace_back(Json::object());
-      one["timestamp"] = v.timestamp;
-      one["tarball"] = v.tarball;
-      one["size_bytes"] = v.size_bytes;
-      one["image_id"] = v.image_id.empty() ? Json(nullptr) : Json(v.image_id);
+    fmt::format_to(std::back_inserter(out), R"({}"{}":{{"latest_timestamp":{},"latest_tarball":"{}","all_versions":[)", out.size() > 1 ? "," : "", name.str(),
+                   versions.front().timestamp, versions.front().tarball);
+    for (const auto& v : versions) {
+      fmt::format_to(std::back_inserter(out), R"({{"timestamp":{},"tarball":"{}","size_bytes":{},"image_id":)", v.timestamp, v.tarball, v.size_bytes);
+      if (v.image_id.empty()) out += "null},";
+      else out.append("\"").append(v.image_id).append("\"},");
     }
-    Json& entry = out[name.str()] = Json::object();
-    entry["latest_timestamp"] = versions.front().timestamp;
-    entry["latest_tarball"] = versions.front().tarball;
-    entry["all_versions"] = std::move(all);
+    out.back() = ']';
+    out += '}';
   }
-  return out;
+  return out + "}";
 }
 
 Json packaging_shape(const environment::Packaging& p) {

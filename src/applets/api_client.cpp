@@ -31,11 +31,14 @@ std::string detail_of(const std::string& body) {
   return join(parts, "; ");
 }
 
+BadData no_json(const std::string& body, const std::string& url) {
+  return BadData("the answer of " + url + " is not JSON: '" + printable(body.substr(0, 80)) + "'.",
+                 "Is that a riverbox host? Another one is named with --host URL.");
+}
+
 Json parse_answer(const std::string& body, const std::string& url) {
   Json json = Json::parse(body, nullptr, false);
-  if (json.is_discarded())
-    throw BadData("the answer of " + url + " is not JSON: '" + printable(body.substr(0, 80)) + "'.",
-                  "Is that a riverbox host? Another one is named with --host URL.");
+  if (json.is_discarded()) throw no_json(body, url);
   return json;
 }
 
@@ -136,12 +139,21 @@ void ApiClient::refuse(int status, const std::string& body) const {
   throw HostRefusal(status, detail.empty() ? "the host answered with HTTP status " + std::to_string(status) + "." : detail);
 }
 
-Json ApiClient::get(const std::string& path, std::chrono::milliseconds timeout) {
+std::string ApiClient::get_body(const std::string& path, std::chrono::milliseconds timeout) {
   net::HttpClient::Options options;
   options.total_timeout = timeout;
-  const net::Response response = http_->request("GET", path, {}, options);
+  net::Response response = http_->request("GET", path, {}, options);
   if (response.status >= 300) refuse(response.status, response.body);
-  return parse_answer(response.body, url_);
+  return std::move(response.body);
+}
+
+Json ApiClient::get(const std::string& path, std::chrono::milliseconds timeout) { return parse_answer(get_body(path, timeout), url_); }
+
+std::string ApiClient::get_text(const std::string& path, std::chrono::milliseconds timeout) {
+  const std::string body = get_body(path, timeout);
+  auto text = json_text_of(body);
+  if (!text) throw no_json(body, url_);
+  return std::move(*text);
 }
 
 void ApiClient::copy_text(const std::string& path, const std::function<void(std::string_view)>& sink) {

@@ -62,6 +62,8 @@ public:
 
   // All throw HostRefusal (the host's own "detail"), Unauthorized, Forbidden, Unavailable, Timeout, BadData.
   Json get(const std::string& path, std::chrono::milliseconds timeout = std::chrono::seconds(30));
+  // The same as JSON text with two-space indent, in the order of the answer.
+  std::string get_text(const std::string& path, std::chrono::milliseconds timeout = std::chrono::seconds(30));
   // A text of any length, piece by piece.
   void copy_text(const std::string& path, const std::function<void(std::string_view)>& sink);
   Json post(const std::string& path, const Json& body = nullptr, std::chrono::milliseconds timeout = std::chrono::seconds(30));
@@ -72,6 +74,7 @@ public:
   [[noreturn]] void refuse(int status, const std::string& body) const;
 
 private:
+  std::string get_body(const std::string& path, std::chrono::milliseconds timeout);
   std::string url_, token_, token_file_;
   std::unique_ptr<net::HttpClient> http_;
 };

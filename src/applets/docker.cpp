@@ -76,16 +76,11 @@ int list_containers(const DockerCall& call) {
 }
 
 int list_tars(const DockerCall& call) {
-  Json tars = call.api.get("/docker/list");
   if (call.json) {
-    for (Json& entry : tars) {
-      entry = with_key_order(std::move(entry), {"latest_timestamp", "latest_tarball", "all_versions"});
-      if (entry.is_object() && entry.contains("all_versions"))
-        for (Json& version : entry["all_versions"]) version = with_key_order(std::move(version), {"timestamp", "tarball", "size_bytes", "image_id"});
-    }
-    write_out(json_text(tars));
+    write_out(call.api.get_text("/docker/list"));
     return 0;
   }
+  const Json tars = call.api.get("/docker/list");
   if (tars.empty()) {
     write_err("No tarballs yet. Package an environment: " + call.invocation.typed("docker") + " create-tar NAME\n");
     return 0;

@@ -64,6 +64,84 @@ std::string json_text(const Json& value) {
   return value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+namespace {
+
+// Takes the events of a JSON parser and writes what Json::dump() would write of the whole.
+class Indenter {
+public:
+  bool null() { return plain("null"); }
+  bool boolean(bool value) { return plain(value ? "true" : "false"); }
+  bool number_integer(std::int64_t value) { return plain(std::to_string(value)); }
+  bool number_unsigned(std::uint64_t value) { return plain(std::to_string(value)); }
+  bool number_float(double, const std::string& as_written) { return plain(as_written); }
+  bool string(const std::string& value) {
+    begin_value();
+    quote(value);
+    return true;
+  }
+  bool binary(Json::binary_t&) { return false; }
+  bool start_object(size_t) { return open('{'); }
+  bool key(const std::string& name) {
+    next_line();
+    quote(name);
+    text_ += ": ";
+    after_key_ = true;
+    return true;
+  }
+  bool end_object() { return close('}'); }
+  bool start_array(size_t) { return open('['); }
+  bool end_array() { return close(']'); }
+  bool parse_error(size_t, const std::string&, const Json::exception&) { return false; }
+  std::string& text() { return text_; }
+
+private:
+  bool plain(std::string_view value) {
+    begin_value();
+    text_ += value;
+    return true;
+  }
+  void begin_value() {
+    if (!after_key_ && depth_ > 0) next_line();
+    after_key_ = false;
+  }
+  void next_line() {
+    text_ += empty_ ? "\n" : ",\n";
+    empty_ = false;
+    text_.append(2 * depth_, ' ');
+  }
+  bool open(char bracket) {
+    begin_value();
+    text_ += bracket;
+    ++depth_;
+    return empty_ = true;
+  }
+  bool close(char bracket) {
+    --depth_;
+    if (!empty_) text_.append("\n").append(2 * depth_, ' ');
+    empty_ = false;
+    text_ += bracket;
+    return true;
+  }
+  void quote(const std::string& value) {
+    const bool as_it_is = std::all_of(value.begin(), value.end(), [](char c) { return static_cast<unsigned char>(c) >= ' ' && c != '"' && c != '\\' && c != '\x7f'; });
+    if (as_it_is) text_.append("\"").append(value).append("\"");
+    else text_ += Json(value).dump(-1, ' ', false, Json::error_handler_t::replace);
+  }
+
+  std::string text_;
+  size_t depth_ = 0;
+  bool empty_ = true, after_key_ = false;  // nothing in the brackets yet; the value stands on the line of its key
+};
+
+}  // namespace
+
+std::optional<std::string> json_text_of(std::string_view text) {
+  Indenter indenter;
+  indenter.text().reserve(text.size() * 2);
+  if (!Json::sax_parse(text, &indenter)) return std::nullopt;
+  return std::move(indenter.text()) + "\n";
+}
+
 Json with_key_order(Json value, const std::vector<std::string>& keys) {
   if (!value.is_object()) return value;
   auto member = value.begin();  // a host of today sends them in this order

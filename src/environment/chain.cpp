@@ -19,7 +19,9 @@ ContainerChain::ContainerChain(docker::Engine& engine, const docker::Naming& nam
 
 // create next, previous <- proper, proper <- next, remove previous: at every moment the names tell how far it came.
 void ContainerChain::renew(const docker::Container& current, const std::string& image_id) {
-  docker::Naming::Labels labels{{naming_.label("chained"), "true"}};
+  // The label tells that the image is ours, and which one of ours came before: that goes when nothing needs it, whoever is there to see to it.
+  const std::string chained = naming_.label("chained");
+  docker::Naming::Labels labels{{chained, current.labels.contains(chained) ? current.image_id : "true"}};
   // A clone knows them by name, so the engine would not remove them with it any more.
   auto volumes = inherited_volumes(naming_, current);
   for (std::string& volume : docker::Engine::anonymous_volumes(current)) volumes.push_back(std::move(volume));

@@ -9,6 +9,7 @@
 #include <exception>
 #include <future>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -86,16 +87,23 @@ docker::Container find_our_container(docker::Engine& engine, const docker::Namin
   return std::move(*found);
 }
 
-// A commit of the container that no container was made from: its publish was killed in between. Nothing else is newer than the container and has its layers and one more.
-void remove_unfinished_images(docker::Engine& engine, const docker::Naming& naming, const docker::Container& container) {
-  attempt("cannot look for unfinished images", container.name, [&] {
+// What a publish that was killed has left of the container's images. A commit, or what it was squashed to, that no container was made from: only those are newer than the
+// container. And the image of the version before (chain.cpp), when after a squash no other is built on it.
+void remove_unneeded_images(docker::Engine& engine, const docker::Naming& naming, const std::string& name, const docker::Container& container) {
+  attempt("cannot look for unneeded images", container.name, [&] {
     const auto base = engine.find_image(container.image_id);
     if (!base) return;
+    const auto chained = container.labels.find(naming.label("chained"));
+    std::set<std::string> unneeded;
     for (const docker::Image& image : engine.list_untagged_images(naming.label("environment") + "=")) {  // an empty label: restored_config()
       const bool is_commit = image.diff_ids.size() == base->diff_ids.size() + 1 && std::equal(base->diff_ids.begin(), base->diff_ids.end(), image.diff_ids.begin());
-      if (!is_commit || image.created <= container.created) continue;
-      engine.remove_unused_image(image.id);
+      const bool is_before = chained != container.labels.end() && chained->second == image.id;
+      if ((is_commit && image.created > container.created) || is_before) unneeded.insert(image.id);
     }
+    for (const docker::Image& image : engine.list_untagged_images(naming.label("squashed") + "=" + name)) {
+      if (image.created > container.created) unneeded.insert(image.id);
+    }
+    for (const std::string& id : unneeded) engine.remove_unused_image(id);
   });
 }
 
@@ -128,7 +136,7 @@ public:
     share_.prepare();
     chain_.settle();
     container_ = find_our_container(engine_, naming_, name_);
-    remove_unfinished_images(engine_, naming_, container_);  // the engine ends a commit also when nobody waits for it any more
+    remove_unneeded_images(engine_, naming_, name_.str(), container_);  // the engine ends a commit also when nobody waits for it any more
     intent_ = {container_.name, name_.str(), runs(container_.state)};
     return intent_;
   }
@@ -204,7 +212,7 @@ private:
   std::unique_ptr<os::PendingFile> squash_layers(docker::Image& image) {
     report("squashing", 0, image.size_bytes);
     try {
-      Squashed squashed = squash(engine_, intent_.container, image, tag_, final_path_, options_.compression, cancel_,
+      Squashed squashed = squash(engine_, intent_.container, image, {{naming_.label("squashed"), name_.str()}}, tag_, final_path_, options_.compression, cancel_,
                                  [&](std::uint64_t bytes) { report("squashing", bytes, std::max(image.size_bytes, bytes)); });
       engine_.remove_unused_image(std::exchange(image_id_, squashed.image.id));
       image = std::move(squashed.image);
@@ -323,7 +331,7 @@ void Publisher::recover(const PublishIntent& intent) {
   ContainerChain(engine_, naming_, intent.name).settle();
   if (intent.was_running) start_again(engine_, intent.container);
   try {
-    remove_unfinished_images(engine_, naming_, engine_.inspect_container(intent.container));
+    remove_unneeded_images(engine_, naming_, intent.name, engine_.inspect_container(intent.container));
   } catch (const docker::ContainerNotFoundError&) {
   }
 }

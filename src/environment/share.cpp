@@ -163,18 +163,19 @@ Share::Listing Share::list(bool with_image_ids) const {
 
 Share::Listing Share::list(ImageIds& known) const {
   Listing listing = list(false);
-  std::map<std::string, ImageIds::Known> now;  // only of what is still there
   const std::lock_guard lock(known.mutex_);
   const IndexFolder indexes(dir_);
+  size_t versions_there = 0;
   for (auto& [name, versions] : listing) {
+    versions_there += versions.size();
     for (Version& version : versions) {
-      const auto before = known.known_.find(version.tarball);
-      const bool read_before = before != known.known_.end() && before->second.size_bytes == version.size_bytes;
-      version.image_id = read_before ? std::move(before->second.image_id) : indexes.image_id_of(version);
-      if (!version.image_id.empty()) now.emplace_hint(now.end(), version.tarball, ImageIds::Known{version.size_bytes, version.image_id});
+      const auto [found, is_new] = known.known_.try_emplace(version.tarball);
+      ImageIds::Known& one = found->second;
+      if (is_new || one.image_id.empty() || one.size_bytes != version.size_bytes) one = {version.size_bytes, indexes.image_id_of(version)};
+      version.image_id = one.image_id;
     }
   }
-  known.known_ = std::move(now);
+  if (known.known_.size() > 2 * versions_there + 100) known.known_.clear();  // most of them are gone from the share
   return listing;
 }
 

@@ -27,10 +27,12 @@ private:
   const CancelToken& cancel_;
 };
 
-std::string squashed_config(docker::Engine& engine, const docker::Image& committed, const std::string& diff_id) {
+std::string squashed_config(docker::Engine& engine, const docker::Image& committed, const docker::Naming::Labels& labels, const std::string& diff_id) {
   nlohmann::json config = engine.image_config(committed.id);
   const std::string created = to_rfc3339(committed.created);
   config["created"] = created;
+  if (!config["config"]["Labels"].is_object()) config["config"]["Labels"] = nlohmann::json::object();
+  for (const auto& [key, value] : labels) config["config"]["Labels"][key] = value;
   config["rootfs"] = {{"type", "layers"}, {"diff_ids", {diff_id}}};
   config["history"] = nlohmann::json::array(
       {{{"created", created}, {"created_by", fmt::format("riverbox: {} layers squashed", committed.diff_ids.size())}}});
@@ -52,7 +54,7 @@ docker::Image load(docker::Engine& engine, const Archive& archive, const std::st
 
 }  // namespace
 
-Squashed squash(docker::Engine& engine, const std::string& container, const docker::Image& committed, const std::string& tag,
+Squashed squash(docker::Engine& engine, const std::string& container, const docker::Image& committed, const docker::Naming::Labels& labels, const std::string& tag,
                 const std::filesystem::path& final_path, Compression compression, const CancelToken& cancel, const std::function<void(std::uint64_t size_bytes)>& progress) {
   Squashed squashed{std::make_unique<os::PendingFile>(final_path), {}, {}};
   ArchiveBuilder builder(squashed.file->fd(), squashed.file->temporary_path(), compression, [&](std::uint64_t size_bytes) {
@@ -61,7 +63,7 @@ Squashed squash(docker::Engine& engine, const std::string& container, const dock
   });
   FileSystem source(engine, container, cancel);
   const std::string diff_id = builder.add_new_layer(source, 0);
-  const std::string config = squashed_config(engine, committed, diff_id);
+  const std::string config = squashed_config(engine, committed, labels, diff_id);
   squashed.archive = builder.finish(config, {diff_id}, tag);
   squashed.image = load(engine, squashed.archive, config, squashed.file->fd(), cancel);
   log::info("environment", "squashed an environment", {{"container", container}, {"layers", std::to_string(committed.diff_ids.size())},

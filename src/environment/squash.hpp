@@ -21,9 +21,9 @@ struct Squashed {
   docker::Image image;                    // in the daemon, without a tag
 };
 
-// `container` does not run; `committed` is the image just made of it: its command, environment, user and labels stay. Blocking, long: the
+// `container` does not run; `committed` is the image just made of it: its command, environment, user and labels stay, `labels` come on top. Blocking, long: the
 // whole environment is written once and loaded once. Throws docker::DockerError, IoError, Cancelled, and what `progress` throws.
-Squashed squash(docker::Engine& engine, const std::string& container, const docker::Image& committed, const std::string& tag,
+Squashed squash(docker::Engine& engine, const std::string& container, const docker::Image& committed, const docker::Naming::Labels& labels, const std::string& tag,
                 const std::filesystem::path& final_path, Compression compression, const CancelToken& cancel, const std::function<void(std::uint64_t size_bytes)>& progress);
 
 }  // namespace riverbox::environment
