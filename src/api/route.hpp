@@ -16,10 +16,10 @@ namespace riverbox::api {
 struct Services;
 
 enum class Lane {
-  state,   // SQLite, in memory: one worker, so changes are applied one after the other
-  docker,  // quick calls of the Engine
-  share,   // the shared folder
-  slow,    // minutes: pulls, create-tar
+  state,     // SQLite, in memory: one worker, so changes are applied one after the other
+  docker,    // quick calls of the Engine
+  share,     // the shared folder
+  slow,      // minutes: pulls, create-tar
   transfer,  // downloads: as long as the reader takes
 };
 

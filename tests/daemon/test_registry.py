@@ -353,6 +353,14 @@ class RunnerWithoutShare(Registry):
         self.assertEqual(self.host.client("logs", "-f", newest.stem).out, "four", "also when it is long over")
         self.assertEqual([p for p in (runner.home / "state").iterdir() if "pull" in p.name], [])
 
+    def test_a_share_that_does_not_show_the_archive_yet(self):
+        self.put(1700000000, self.layers("late"))
+        runner = self.start("noshare4")
+        (self.dir / "not-the-share/hakuriver-containers").mkdir()
+        self.host.wait_online("noshare4")
+        self.assertEqual(self.run_task(runner), "late")
+        self.assertRegex(runner.log(), "the host has announced .* but .* does not show it")
+
     def test_an_environment_that_nobody_has(self):
         self.put(1700000000, self.layers("one"))
         runner = self.start("noshare2")
