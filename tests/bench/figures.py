@@ -17,12 +17,12 @@ def settle():
 
 
 def shown(value, unit):
-    return f"{value:.3f} {unit}" if unit == "s" else f"{value:.1f} {unit}"
+    return f"{value:.3f} {unit}" if unit == "s" or unit == "MB" and value < 10 else f"{value:.1f} {unit}"
 
 
 class Figures:
     def __init__(self):
-        self.rows, self.notes = [], []
+        self.rows, self.notes, self.hosts_needed = [], [], []  # the last: memory of hosts that are gone again, in MB
 
     def pair(self, measure, against, ours, theirs, promise, unit="s", higher=False):
         """The ratio of medians, ours / theirs, is to be at most `promise` (at least with `higher`)."""
