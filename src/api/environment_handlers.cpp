@@ -76,7 +76,7 @@ void create_tar(CallPtr call) {
 }
 
 void list_archives(CallPtr call) {
-  call->responder->send({.status = 200, .body = archives_text(call->services.environments.archives())});
+  call->responder->send({.status = 200, .body = archives_text(*call->services.environments.archives())});
 }
 
 void download_archive(CallPtr call) {

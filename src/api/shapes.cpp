@@ -45,7 +45,7 @@ Json container_shape(const host::ListedContainer& c, Dialect dialect) {
 }
 
 // Names, file names and digests have been parsed: nothing in them needs an escape.
-std::string archives_text(const environment::Share::Listing& listing) {
+std::string archives_text(const environment::Listing& listing) {
   std::string out = "{";
   for (const auto& [name, versions] : listing) {
     if (versions.empty()) continue;

@@ -17,7 +17,7 @@ namespace riverbox::api {
 using Json = nlohmann::ordered_json;
 
 Json container_shape(const host::ListedContainer& container, Dialect dialect);
-std::string archives_text(const environment::Share::Listing& listing);  // as text at once: there may be ten thousand
+std::string archives_text(const environment::Listing& listing);  // as text at once: there may be ten thousand
 Json packaging_shape(const environment::Packaging& packaging);
 Json task_shape(const store::TaskRecord& task, const std::filesystem::path& shared_dir);
 Json node_shape(const host::NodeView& node, const host::Usage& usage);

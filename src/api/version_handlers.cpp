@@ -265,9 +265,7 @@ void verify_versions(CallPtr call) {
   with_progress(call, [&](const host::StepCallback& progress, const CancelToken& client_gone) -> std::pair<int, Json> {
     std::optional<std::string> name;
     if (call->parameters.contains("name")) name = call->parameter("name");
-    auto verified = call->services.versions.verify(name, progress, client_gone);
-    call->services.environments.forget_image_ids();  // an index may have been repaired
-    return {200, verified_shape(verified, call->services.nodes, call->services.config.docker.compression)};
+    return {200, verified_shape(call->services.versions.verify(name, progress, client_gone), call->services.nodes, call->services.config.docker.compression)};
   });
 }
 

@@ -18,10 +18,10 @@
 namespace riverbox::environment {
 namespace {
 
-constexpr const char* kAdvice = "Remove the file, or package the environment again with create-tar.";
+constexpr const char* kRemoveIt = "Remove the file, or package the environment again with create-tar.";
 
 BadData damaged(const std::filesystem::path& tar, const Error& reason) {
-  return BadData(fmt::format("archive '{}' cannot be used: {}", tar.string(), reason.fact()), reason.next().empty() ? kAdvice : reason.next());
+  return BadData(fmt::format("archive '{}' cannot be used: {}", tar.string(), reason.fact()), reason.next().empty() ? kRemoveIt : reason.next());
 }
 
 struct OpenFile {

@@ -13,8 +13,10 @@
 
 #include "base/error.hpp"
 #include "base/sha256.hpp"
+#include "environment/archive_writer.hpp"
 #include "environment/image_documents.hpp"
 #include "environment/image_manifest.hpp"
+#include "environment/layer_bytes.hpp"
 #include "environment/parallel_gzip.hpp"
 #include "environment/tar_format.hpp"
 #include "os/fd.hpp"
@@ -22,12 +24,10 @@
 namespace riverbox::environment {
 namespace {
 
-using Json = nlohmann::ordered_json;  // the same image gives the same bytes
+using OrderedJson = nlohmann::ordered_json;  // the same image gives the same bytes
 
 constexpr size_t kChunk = 1u << 20;
 constexpr std::uint64_t kCopyStep = 256u << 20;    // whole blocks of every file system: extents can be shared
-constexpr std::uint64_t kTell = 4u << 20;
-constexpr std::uint64_t kHandOver = 64u << 20;     // so that the last fsync finds little to do
 
 std::string blob(const std::string& digest) { return "blobs/sha256/" + digest.substr(7); }
 
@@ -51,11 +51,6 @@ std::uint64_t copy_some(int from, int to, std::uint64_t offset, std::uint64_t si
   const std::string bytes = os::pread_exact(from, static_cast<size_t>(std::min<std::uint64_t>(size, kChunk)), in, path);
   write_at(to, bytes, offset, path);
   return bytes.size();
-}
-
-bool is_gzip(int fd, const Layer& layer, const std::filesystem::path& path) {
-  const auto start = os::pread_exact(fd, static_cast<size_t>(std::min<std::uint64_t>(6, layer.size_bytes)), static_cast<off_t>(layer.offset), path);
-  return compression_of(start) == "gzip";
 }
 
 }  // namespace
@@ -135,7 +130,7 @@ size_t ArchiveBuilder::copy_leading_layers(const std::filesystem::path& older_pa
     if (layers_.contains(layer.diff_id)) continue;  // equal layers are stored once
     // The header is what this class would write: then so is everything before and in between.
     const std::string digest = layer.compressed ? digest_in_name(layer.member) : layer.diff_id;
-    if (digest.empty() || layer.offset != end + kTarBlock || (layer.compressed && !is_gzip(from.get(), layer, older_path))) break;
+    if (digest.empty() || layer.offset != end + kTarBlock || (layer.compressed && !is_gzip(from.get(), older_path, layer))) break;
     if (os::pread_exact(from.get(), kTarBlock, static_cast<off_t>(end), older_path) != encode_tar_header(blob(digest), layer.size_bytes)) break;
     layers_.emplace(layer.diff_id, Blob{digest, layer.size_bytes, layer.compressed});
     end = layer.offset + padded(layer.size_bytes);
@@ -165,7 +160,7 @@ std::string ArchiveBuilder::add_new_layer(LayerSource& source, size_t index) {
 
 Archive ArchiveBuilder::finish(std::string_view config, const std::vector<std::string>& diff_ids, const std::string& tag) {
   const std::string config_digest = Sha256::of(config).str();
-  Json layers = Json::array();
+  OrderedJson layers = OrderedJson::array();
   std::vector<std::string> members;
   for (const std::string& diff_id : diff_ids) {
     const Blob& stored = layers_.at(diff_id);
@@ -173,7 +168,7 @@ Archive ArchiveBuilder::finish(std::string_view config, const std::vector<std::s
     layers.push_back({{"mediaType", type}, {"digest", stored.digest}, {"size", stored.size_bytes}});
     members.push_back(blob(stored.digest));
   }
-  const Json manifest{{"schemaVersion", 2},
+  const OrderedJson manifest{{"schemaVersion", 2},
                       {"mediaType", kOciManifestType},
                       {"config", {{"mediaType", "application/vnd.oci.image.config.v1+json"}, {"digest", config_digest}, {"size", config.size()}}},
                       {"layers", layers}};

@@ -16,8 +16,8 @@ namespace riverbox::environment {
 namespace {
 
 // Keys in the order of writing: listings read no further than `config_digest` (share.cpp).
-using Json = nlohmann::ordered_json;
-constexpr int kFormat = 1;
+using OrderedJson = nlohmann::ordered_json;
+constexpr int kIndexFormat = 1;
 
 std::string checked_digest(const nlohmann::json& value) {
   const std::string text = value.get<std::string>();
@@ -35,7 +35,7 @@ Span checked_span(const nlohmann::json& object, const char* key, std::uint64_t t
 
 Archive parse_index(const std::string& text, std::uint64_t tar_size_bytes) {
   const nlohmann::json json = parse_untrusted_json(text, "index");
-  if (json.at("format").get<int>() != kFormat) throw BadData("another format");
+  if (json.at("format").get<int>() != kIndexFormat) throw BadData("another format");
   Archive archive;
   archive.size_bytes = json.at("size_bytes").get<std::uint64_t>();
   if (archive.size_bytes != tar_size_bytes) throw BadData("another file");
@@ -67,8 +67,8 @@ Archive parse_index(const std::string& text, std::uint64_t tar_size_bytes) {
 void write_index(const std::filesystem::path& index_file, const Archive& archive) {
   const std::filesystem::path folder = index_file.parent_path();
   if (mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) throw IoError(fmt::format("create the folder '{}'", folder.string()), errno);
-  Json json;
-  json["format"] = kFormat;
+  OrderedJson json;
+  json["format"] = kIndexFormat;
   json["tarball"] = index_file.stem().string() + ".tar";
   json["size_bytes"] = archive.size_bytes;
   json["config_digest"] = archive.config_digest;
@@ -82,12 +82,12 @@ void write_index(const std::filesystem::path& index_file, const Archive& archive
   if (!archive.manifest_digest.empty()) json["manifest_digest"] = archive.manifest_digest;
   put_span("config", archive.config);
   put_span("manifest", archive.manifest);
-  json["layers"] = Json::array();
+  json["layers"] = OrderedJson::array();
   for (const Layer& layer : archive.layers) {
     json["layers"].push_back({{"member", layer.member}, {"diff_id", layer.diff_id}, {"offset", layer.offset},
                               {"size_bytes", layer.size_bytes}, {"compressed", layer.compressed}});
   }
-  os::write_atomically(index_file, json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+  os::write_atomically(index_file, json.dump(1, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
 }
 
 std::optional<Archive> read_index(const std::filesystem::path& index_file, std::uint64_t tar_size_bytes) {

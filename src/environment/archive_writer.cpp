@@ -8,8 +8,6 @@ namespace riverbox::environment {
 namespace {
 
 constexpr size_t kWrite = 1u << 20;
-constexpr std::uint64_t kHandOver = 64u << 20;  // so that the last fsync finds little to do
-constexpr std::uint64_t kTell = 4u << 20;
 
 }  // namespace
 

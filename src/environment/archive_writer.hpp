@@ -9,6 +9,9 @@
 
 namespace riverbox::environment {
 
+inline constexpr std::uint64_t kTell = 4u << 20;        // how often a writer tells how far it is
+inline constexpr std::uint64_t kHandOver = 64u << 20;   // to the disk, so that the last fsync finds little to do
+
 class ArchiveWriter {
 public:
   // `fd` is open for writing at its beginning and outlives the writer; `path` is for messages. Throws IoError, BadData.

@@ -102,7 +102,6 @@ void check_index_names(const Json& index, const std::vector<std::string>& repo_t
   }
 }
 
-constexpr std::string_view kBlobFolder = "blobs/sha256/";
 
 // Of a descriptor {"digest", "size"}: does it name this member of this size?
 bool describes(const Json& descriptor, std::string_view digest, std::uint64_t size_bytes) {

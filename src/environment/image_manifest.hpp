@@ -13,6 +13,7 @@ namespace riverbox::environment {
 
 inline constexpr std::uint64_t kMaxJsonBytes = 16u << 20;
 inline constexpr int kMaxJsonDepth = 64;
+inline constexpr std::string_view kBlobFolder = "blobs/sha256/";
 inline constexpr size_t kMaxImageLayers = 500;  // overlay2 takes 125, and no file system many more
 
 // The first `size` bytes of a member (all of it when it is shorter).

@@ -125,11 +125,17 @@ private:
   bool between_members_ = false;
 };
 
+std::optional<std::string_view> compression_of_layer(int fd, const std::filesystem::path& path, const Layer& layer) {
+  const size_t n = static_cast<size_t>(std::min<std::uint64_t>(6, layer.size_bytes));
+  return compression_of(os::pread_exact(fd, n, static_cast<off_t>(layer.offset), path));
+}
+
 }  // namespace
 
+bool is_gzip(int fd, const std::filesystem::path& path_for_message, const Layer& layer) { return compression_of_layer(fd, path_for_message, layer) == "gzip"; }
+
 std::unique_ptr<LayerBytes> open_layer(int fd, const std::filesystem::path& path_for_message, const Layer& layer) {
-  const size_t n = static_cast<size_t>(std::min<std::uint64_t>(6, layer.size_bytes));
-  const auto compression = compression_of(os::pread_exact(fd, n, static_cast<off_t>(layer.offset), path_for_message));
+  const auto compression = compression_of_layer(fd, path_for_message, layer);
   auto plain = std::make_unique<PlainBytes>(fd, path_for_message, layer);
   if (!compression) return plain;
   if (*compression == "gzip") return std::make_unique<GzipBytes>(std::move(plain));

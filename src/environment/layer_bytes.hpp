@@ -21,4 +21,7 @@ public:
 // Plain or gzip. Throws BadData for any other compression.
 std::unique_ptr<LayerBytes> open_layer(int fd, const std::filesystem::path& path_for_message, const Layer& layer);
 
+// What the first bytes say.
+bool is_gzip(int fd, const std::filesystem::path& path_for_message, const Layer& layer);
+
 }  // namespace riverbox::environment

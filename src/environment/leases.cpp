@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::chrono::minutes kRenewal{1};
-constexpr const char* kAdvice = "Check the share and its permissions.";
+constexpr const char* kLeaseAdvice = "Check the share and its permissions.";
 
 fs::path folder_of(const Share& share) { return share.dir() / ".riverbox" / "leases"; }
 
@@ -29,7 +29,7 @@ void make_folder(const fs::path& folder) {
     if (::mkdir(each.c_str(), 0755) == 0) {
       if (each == folder) ::chmod(each.c_str(), 01777);
     } else if (errno != EEXIST) {
-      throw IoError(fmt::format("create the folder '{}'", each.string()), errno, kAdvice);
+      throw IoError(fmt::format("create the folder '{}'", each.string()), errno, kLeaseAdvice);
     }
   }
 }
@@ -42,7 +42,7 @@ std::int64_t second_of_the_share(const fs::path& folder) {
   const bool known = fd.get() >= 0 && ::write(fd.get(), "\n", 1) == 1 && ::fsync(fd.get()) == 0 && ::fstat(fd.get(), &st) == 0;
   const int error = errno;
   ::unlink(probe.c_str());
-  if (!known) throw IoError(fmt::format("ask the share for its time at '{}'", probe.string()), error, kAdvice);
+  if (!known) throw IoError(fmt::format("ask the share for its time at '{}'", probe.string()), error, kLeaseAdvice);
   return st.st_mtime;
 }
 
@@ -54,7 +54,7 @@ Lease::Lease(const Share& share, const std::string& tarball) noexcept {
     make_folder(folder);
     const fs::path path = folder / fmt::format("{}.{}-{}.{}", tarball, os::host_name(), ::getpid(), random_hex(4));
     const os::UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
-    if (fd.get() < 0) throw IoError(fmt::format("create the lease '{}'", path.string()), errno, kAdvice);
+    if (fd.get() < 0) throw IoError(fmt::format("create the lease '{}'", path.string()), errno, kLeaseAdvice);
     path_ = path;
     renewed_ = std::chrono::steady_clock::now();
   } catch (const std::exception& error) {
@@ -78,7 +78,7 @@ std::optional<std::string> lease_holder(const Share& share, const std::string& t
   std::error_code error;
   fs::directory_iterator entries(folder, error);
   if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory) return std::nullopt;
-  if (error) throw IoError(fmt::format("read the folder '{}'", folder.string()), error.value(), kAdvice);
+  if (error) throw IoError(fmt::format("read the folder '{}'", folder.string()), error.value(), kLeaseAdvice);
   std::optional<std::int64_t> now;
   for (const auto& entry : entries) {
     const std::string file = entry.path().filename().string();

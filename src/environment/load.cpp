@@ -9,13 +9,14 @@
 #include "base/error.hpp"
 #include "base/ids.hpp"
 #include "base/log.hpp"
+#include "base/sha256.hpp"
 #include "base/strings.hpp"
 #include "base/time.hpp"
+#include "environment/layer_bytes.hpp"
 
 namespace riverbox::environment {
 namespace {
 
-constexpr const char* kComponent = "environment";
 constexpr const char* kArrival = "loading-";  // and the second, and something random
 constexpr std::int64_t kAbandonedSeconds = 3600;
 
@@ -63,6 +64,30 @@ std::string reason_of(const docker::DockerError& error, const ArchiveFile& file,
   return error.fact();
 }
 
+// gzip is unpacked here once before the engine gets it: what a layer unpacks to is known only then, and an engine that finds out has filled its disk with it.
+void check_packed_layers(const ArchiveFile& file, const Shipment& shipment, const CancelToken& cancel, const SyncCallback& progress) {
+  constexpr size_t kPiece = 1u << 20;
+  std::uint64_t done_bytes = 0;
+  for (const size_t i : shipment.layers) {
+    const Layer& layer = file.archive().layers[i];
+    if (!layer.compressed || !is_gzip(file.fd(), file.path(), layer)) continue;  // the engine that knows another compression checks it
+    progress({"checking packed layers", done_bytes, shipment.layer_bytes});
+    Sha256 sha;
+    try {
+      const auto bytes = open_layer(file.fd(), file.path(), layer);
+      for (std::string piece = bytes->read(kPiece); !piece.empty(); piece = bytes->read(kPiece)) {
+        cancel.check("checking an archive");
+        sha.update(piece);
+      }
+    } catch (const BadData& error) {
+      throw docker::ImageImportError(fmt::format("layer {} ({}) is damaged: {}", i + 1, layer.diff_id, error.fact()));
+    }
+    if (const std::string found = sha.finish().str(); found != layer.diff_id)
+      throw docker::ImageImportError(fmt::format("layer {} is damaged: it should unpack to {}, it does to {}", i + 1, layer.diff_id, found));
+    done_bytes += layer.size_bytes;
+  }
+}
+
 }  // namespace
 
 bool is_image_of(const docker::Image& image, const Identity& identity) {
@@ -79,7 +104,7 @@ LoadReport Loader::load(ArchiveFile& file, const NextKnownVersion& known_version
   }
   report->layer_bytes = layer_bytes_;
   const size_t layers = file.archive().layers.size();
-  log::info(kComponent, "loaded an environment",
+  log::info("environment", "loaded an environment",
             {{"archive", file_name(file)}, {"image", short_digest(report->image.id)}, {"way", report->thin ? "thin" : "full"},
              {"layers_sent", fmt::format("{} of {}", layers - report->layers_left_out, layers)},
              {"bytes", std::to_string(layer_bytes_)}, {"why", report->thin ? "the engine has the other layers" : why_full}});
@@ -101,7 +126,7 @@ std::optional<LoadReport> Loader::try_thin(ArchiveFile& file, const NextKnownVer
     // A layer went while we looked, the index was wrong, the store has a hole: the whole archive needs none of what we believed.
     present_.distrust();
     why_full = "the thin load failed: " + error.fact();
-    log::warning(kComponent, "a thin load failed, the whole archive follows", {{"archive", file_name(file)}, {"reason", error.fact()}});
+    log::warning("environment", "a thin load failed, the whole archive follows", {{"archive", file_name(file)}, {"reason", error.fact()}});
     return std::nullopt;
   }
 }
@@ -118,7 +143,7 @@ LoadReport Loader::load_whole(ArchiveFile& file, const CancelToken& cancel, cons
       throw;
     } catch (const docker::ImageNotFoundError& error) {  // loaded, and then somebody has pruned
       if (again) throw failure(error.fact(), "Somebody removes images at the same time: look for a 'docker system prune -a'.");
-      log::warning(kComponent, "an image vanished while it was examined, the archive is loaded again", {{"archive", file_name(file)}});
+      log::warning("environment", "an image vanished while it was examined, the archive is loaded again", {{"archive", file_name(file)}});
     } catch (const docker::DockerError& error) {
       throw failure(reason_of(error, file, cancel), error.next());
     }
@@ -127,6 +152,8 @@ LoadReport Loader::load_whole(ArchiveFile& file, const CancelToken& cancel, cons
 
 // One load under a tag of its own, so that the environment's tag never leads to something that was not examined: also not when we are killed.
 docker::Image Loader::bring(ArchiveFile& file, const Shipment& shipment, const CancelToken& cancel, const SyncCallback& progress) {
+  file.fetch(shipment.layers, cancel, [&](std::uint64_t bytes) { progress({"downloading", bytes, shipment.layer_bytes}); });
+  check_packed_layers(file, shipment, cancel, progress);
   const std::string arrival = arrival_tag();
   struct Untag {
     Loader& loader;
@@ -134,7 +161,6 @@ docker::Image Loader::bring(ArchiveFile& file, const Shipment& shipment, const C
     ~Untag() { loader.untag(tag); }
   } untag_at_the_end{*this, arrival};
 
-  file.fetch(shipment.layers, cancel, [&](std::uint64_t bytes) { progress({"downloading", bytes, shipment.layer_bytes}); });
   const auto stream = image_stream(file.archive(), file.documents(), shipment, arrival, file.fd());
   std::uint64_t total_bytes = 0;
   for (const docker::Segment& segment : stream) total_bytes += segment.fd >= 0 ? segment.size_bytes : segment.bytes.size();
@@ -190,7 +216,7 @@ void Loader::sweep() {
       }
     }
   } catch (const docker::DockerError& error) {
-    log::debug(kComponent, "cannot look for unfinished loads", {{"reason", error.fact()}});
+    log::debug("environment", "cannot look for unfinished loads", {{"reason", error.fact()}});
   }
 }
 
@@ -201,7 +227,7 @@ void Loader::untag(const std::string& tag) noexcept {
   } catch (const docker::ImageNotFoundError&) {  // the load did not get that far
   } catch (const std::exception& error) {
     try {
-      log::warning(kComponent, "cannot remove the tag of a load", {{"tag", tag}, {"reason", error.what()}});
+      log::warning("environment", "cannot remove the tag of a load", {{"tag", tag}, {"reason", error.what()}});
     } catch (...) {
     }
   }

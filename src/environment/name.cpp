@@ -9,7 +9,7 @@ namespace riverbox::environment {
 namespace {
 
 constexpr size_t kMaxLength = 128;
-constexpr const char* kAdvice = "Use lower-case letters and digits, with single '.', '_' or '-' between them, as in 'py311-cuda'.";
+constexpr const char* kNameAdvice = "Use lower-case letters and digits, with single '.', '_' or '-' between them, as in 'py311-cuda'.";
 
 bool is_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
 bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
@@ -69,7 +69,7 @@ EnvironmentName EnvironmentName::parse(std::string_view text) {
   if (fault.empty()) return EnvironmentName(std::string(text));
   const std::string lower = to_lower(text);
   if (lower != text && is_valid(lower)) throw InvalidInput(fault, fmt::format("Use '{}'.", lower));
-  throw InvalidInput(fault, kAdvice);
+  throw InvalidInput(fault, kNameAdvice);
 }
 
 bool EnvironmentName::is_valid(std::string_view text) {

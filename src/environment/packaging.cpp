@@ -11,11 +11,6 @@
 #include "environment/saved_image.hpp"
 
 namespace riverbox::environment {
-namespace {
-
-constexpr const char* kComponent = "environment";
-
-}  // namespace
 
 Packager::Packager(docker::Engine& engine, const Share& share, const docker::Image& image, std::string tag, Options options)
     : engine_(engine), share_(share), image_(image), tag_(std::move(tag)), options_(std::move(options)) {}
@@ -35,7 +30,7 @@ std::unique_ptr<os::PendingFile> Packager::write(const std::filesystem::path& fi
     }
   }
   packaging_.layers = archive_.layers.size();
-  log::info(kComponent, "wrote an archive", {{"image", image_.id.substr(0, 19)}, {"way", packaging_.way}, {"why", packaging_.why},
+  log::info("environment", "wrote an archive", {{"image", image_.id.substr(0, 19)}, {"way", packaging_.way}, {"why", packaging_.why},
                                              {"layers", std::to_string(packaging_.layers)}, {"layers_taken_over", std::to_string(packaging_.layers_taken_over)},
                                              {"bytes", std::to_string(archive_.size_bytes)}, {"bytes_taken_over", std::to_string(packaging_.bytes_taken_over)}});
   return file;
@@ -53,7 +48,7 @@ std::unique_ptr<os::PendingFile> Packager::from_layers(const std::filesystem::pa
   } catch (const UnusableSource& error) {
     packaging_ = {};
     packaging_.why = error.fact();
-    log::warning(kComponent, "the layers could not be read from the daemon's files, the engine is asked for them", {{"reason", error.fact()}});
+    log::warning("environment", "the layers could not be read from the daemon's files, the engine is asked for them", {{"reason", error.fact()}});
     return nullptr;
   }
 }
@@ -71,7 +66,7 @@ void Packager::build(os::PendingFile& file, LayerSource& source, const std::opti
       packaging_.bytes_taken_over = builder.size_bytes();
     } catch (const Error& error) {  // an older version that is damaged or cannot be read is no reason not to make a good one
       options_.cancel->check("packaging an environment");
-      log::warning(kComponent, "nothing is taken over from the older version", {{"archive", older->tarball}, {"reason", error.fact()}});
+      log::warning("environment", "nothing is taken over from the older version", {{"archive", older->tarball}, {"reason", error.fact()}});
     }
   }
   for (size_t i = packaging_.layers_taken_over; i < image_.diff_ids.size(); ++i) builder.add_layer(image_.diff_ids[i], source, i);

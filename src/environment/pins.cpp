@@ -16,8 +16,8 @@
 namespace riverbox::environment {
 namespace {
 
-constexpr int kFormat = 1;
-constexpr const char* kAdvice = "Check the share and its permissions.";
+constexpr int kPinFormat = 1;
+constexpr const char* kPinAdvice = "Check the share and its permissions.";
 
 }  // namespace
 
@@ -28,15 +28,15 @@ bool Pins::is_pinned(const Version& version) const {
   struct stat st {};
   if (lstat(path.c_str(), &st) == 0) return true;
   if (errno == ENOENT || errno == ENOTDIR) return false;
-  throw IoError(fmt::format("look for the pin '{}'", path.string()), errno, kAdvice);
+  throw IoError(fmt::format("look for the pin '{}'", path.string()), errno, kPinAdvice);
 }
 
 bool Pins::pin(const Version& version) const {
   if (is_pinned(version)) return false;
   const std::filesystem::path path = path_of(version.tarball), folder = path.parent_path();
-  if (mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) throw IoError(fmt::format("create the folder '{}'", folder.string()), errno, kAdvice);
+  if (mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) throw IoError(fmt::format("create the folder '{}'", folder.string()), errno, kPinAdvice);
   nlohmann::ordered_json json;
-  json["format"] = kFormat;
+  json["format"] = kPinFormat;
   json["tarball"] = version.tarball;
   json["pinned"] = to_rfc3339(wall_now());
   os::write_atomically(path, json.dump(1) + "\n");
@@ -47,7 +47,7 @@ bool Pins::unpin(const Version& version) const {
   const std::filesystem::path path = path_of(version.tarball);
   if (unlink(path.c_str()) != 0) {
     if (errno == ENOENT || errno == ENOTDIR) return false;
-    throw IoError(fmt::format("remove the pin '{}'", path.string()), errno, kAdvice);
+    throw IoError(fmt::format("remove the pin '{}'", path.string()), errno, kPinAdvice);
   }
   os::fsync_dir(path.parent_path());
   return true;

@@ -24,7 +24,6 @@
 namespace riverbox::environment {
 namespace {
 
-constexpr const char* kComponent = "environment";
 constexpr std::chrono::seconds kStopGrace{10};  // under an init a stop takes milliseconds; a stubborn process gets what docker gives
 
 bool runs(const docker::ContainerState& state) { return state.running || state.paused || state.status == "restarting"; }
@@ -36,7 +35,7 @@ bool attempt(const char* what, const std::string& object, Step step) {
     step();
     return true;
   } catch (const std::exception& error) {
-    log::warning(kComponent, what, {{"object", object}, {"reason", error.what()}});
+    log::warning("environment", what, {{"object", object}, {"reason", error.what()}});
     return false;
   }
 }
@@ -51,7 +50,7 @@ std::vector<std::string> restored_config(const docker::Naming& naming, const doc
     if (value.is_null()) return;
     const bool words = value.is_array() && std::all_of(value.begin(), value.end(), [](const auto& word) { return word.is_string(); });
     if (words) changes.push_back(fmt::format("{} {}", instruction, value.dump()));
-    else log::warning(kComponent, "a label of the container is no list of words, it is ignored", {{"label", label->first}});
+    else log::warning("environment", "a label of the container is no list of words, it is ignored", {{"label", label->first}});
   };
   restore("entrypoint", "ENTRYPOINT");
   restore("command", "CMD");  // after it: ENTRYPOINT clears the command
@@ -182,7 +181,7 @@ private:
     cancel_.check("packaging an environment");
     report("stopping");
     if (container_.state.paused) {
-      log::info(kComponent, "the container is paused: it is resumed to be stopped, and runs afterwards", {{"container", intent_.container}});
+      log::info("environment", "the container is paused: it is resumed to be stopped, and runs afterwards", {{"container", intent_.container}});
       engine_.unpause_container(intent_.container);
     }
     if (intent_.was_running) engine_.stop_container(intent_.container, kStopGrace);
@@ -201,7 +200,7 @@ private:
         renewed_ = true;
       } catch (const docker::DockerError& error) {
         // The old one is as good, only the next version will hold this one's changes once more.
-        log::warning(kComponent, "the environment container could not be made again from its new image", {{"container", intent_.container}, {"reason", error.what()}});
+        log::warning("environment", "the environment container could not be made again from its new image", {{"container", intent_.container}, {"reason", error.what()}});
         chain_.settle();
       }
       if (intent_.was_running) engine_.start_container(intent_.container);
@@ -221,7 +220,7 @@ private:
       return std::move(squashed.file);
     } catch (const docker::DockerError& error) {
       if (options_.squash) throw;
-      log::warning(kComponent, "the layers could not be squashed, the version gets one more", {{"environment", name_.str()}, {"reason", error.what()}});
+      log::warning("environment", "the layers could not be squashed, the version gets one more", {{"environment", name_.str()}, {"reason", error.what()}});
       return nullptr;
     }
   }

@@ -26,7 +26,7 @@ using std::chrono::milliseconds;
 
 constexpr int kTriesWithoutProgress = 5;
 constexpr milliseconds kFirstPause{200};
-constexpr std::uint64_t kTell = 4u << 20;
+constexpr std::uint64_t kTellPulled = 4u << 20;
 constexpr const char* kManifestTypes = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
 
 // The words of an error in the form of the specification.
@@ -137,7 +137,7 @@ void HostRegistry::download(const EnvironmentName& name, const RegistryBlob& blo
       write_at(fd, bytes, blob.span.offset + done);
       sha.update(bytes);
       done += bytes.size();
-      if (done - told < kTell && done < blob.span.size_bytes) return;
+      if (done - told < kTellPulled && done < blob.span.size_bytes) return;
       tell(done - told);
       told = done;
     };

@@ -21,7 +21,6 @@ using Json = nlohmann::json;
 constexpr const char* kManifestType = "application/vnd.oci.image.manifest.v1+json";
 constexpr const char* kConfigType = "application/vnd.oci.image.config.v1+json";
 constexpr const char* kLayerType = "application/vnd.oci.image.layer.v1.tar";
-constexpr std::string_view kBlobFolder = "blobs/sha256/";
 constexpr std::uint64_t kReadBytes = 1u << 20;
 
 std::string read_range(const ArchiveFile& file, std::uint64_t offset, std::uint64_t size) {

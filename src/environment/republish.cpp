@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kPiece = 8u << 20;
-constexpr const char* kAdvice = "Check the space and the permissions of the share.";
+constexpr const char* kSpaceAdvice = "Check the space and the permissions of the share.";
 
 // The kernel copies where it can do it without reading; else by hand.
 void copy(const fs::path& from, const fs::path& to, const CancelToken& cancel) {
@@ -40,7 +40,7 @@ void copy(const fs::path& from, const fs::path& to, const CancelToken& cancel) {
     for (size_t done = 0; done < bytes.size();) {
       const ssize_t written = ::pwrite(out.fd(), bytes.data() + done, bytes.size() - done, at + static_cast<off_t>(done));
       if (written < 0 && errno == EINTR) continue;
-      if (written <= 0) throw IoError(fmt::format("write '{}'", out.temporary_path().string()), errno, kAdvice);
+      if (written <= 0) throw IoError(fmt::format("write '{}'", out.temporary_path().string()), errno, kSpaceAdvice);
       done += static_cast<size_t>(written);
     }
     at += static_cast<off_t>(bytes.size());

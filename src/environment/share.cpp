@@ -17,6 +17,7 @@
 #include "base/ids.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
+#include "base/time.hpp"
 #include "os/atomic_file.hpp"
 #include "os/fd.hpp"
 
@@ -60,11 +61,20 @@ bool for_each_entry(const std::filesystem::path& path, const std::function<void(
   return true;
 }
 
+std::int64_t changed_ns(const struct stat& st) { return static_cast<std::int64_t>(st.st_mtim.tv_sec) * 1'000'000'000 + st.st_mtim.tv_nsec; }
+
+// Of a folder; 0: there is none.
+std::int64_t changed_ns(const std::filesystem::path& folder) {
+  struct stat st {};
+  return stat(folder.c_str(), &st) == 0 ? changed_ns(st) : 0;
+}
+
 // The size if it is a regular file (links count as what they lead to) with something in it, else 0.
-std::uint64_t size_of_file(const Directory& directory, const dirent& entry) {
+std::uint64_t size_of_file(const Directory& directory, const dirent& entry, std::int64_t* youngest_ns = nullptr) {
   if (entry.d_type != DT_REG && entry.d_type != DT_LNK && entry.d_type != DT_UNKNOWN) return 0;
   struct stat st {};
   if (fstatat(directory.fd(), entry.d_name, &st, 0) != 0 || !S_ISREG(st.st_mode)) return 0;
+  if (youngest_ns) *youngest_ns = std::max(*youngest_ns, changed_ns(st));
   return static_cast<std::uint64_t>(st.st_size);
 }
 
@@ -96,21 +106,11 @@ std::string image_id_in_index(int folder_fd, const std::string& file_name, std::
 
 std::string index_name(const std::string& tarball) { return tarball.substr(0, tarball.size() - kSuffix.size()) + ".json"; }
 
-class IndexFolder {
-public:
-  explicit IndexFolder(const std::filesystem::path& dir) : fd_(open((dir / kIndexFolder).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {}
-  std::string image_id_of(const Version& version) const {
-    return fd_ ? image_id_in_index(fd_.get(), index_name(version.tarball), version.size_bytes) : std::string();
-  }
-
-private:
-  os::UniqueFd fd_;
-};
-
-void fill_image_ids(const std::filesystem::path& dir, Share::Listing& listing) {
-  const IndexFolder indexes(dir);
+void fill_image_ids(const std::filesystem::path& dir, Listing& listing) {
+  const os::UniqueFd folder(open((dir / kIndexFolder).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder) return;
   for (auto& [name, versions] : listing) {
-    for (Version& version : versions) version.image_id = indexes.image_id_of(version);
+    for (Version& version : versions) version.image_id = image_id_in_index(folder.get(), index_name(version.tarball), version.size_bytes);
   }
 }
 
@@ -144,12 +144,12 @@ void Share::prepare() const {
   }
 }
 
-Share::Listing Share::list(bool with_image_ids) const {
+Listing Share::read(bool with_image_ids, std::int64_t& youngest_ns) const {
   Listing listing;
   const bool there = for_each_entry(dir_, [&](Directory& directory, const dirent& entry) {
     auto parsed = parse_file_name(entry.d_name);
     if (!parsed) return;
-    const std::uint64_t size_bytes = size_of_file(directory, entry);
+    const std::uint64_t size_bytes = size_of_file(directory, entry, &youngest_ns);
     if (size_bytes > 0) listing[std::move(parsed->first)].push_back({parsed->second, entry.d_name, size_bytes, {}});
   });
   if (!there) {
@@ -161,27 +161,25 @@ Share::Listing Share::list(bool with_image_ids) const {
   return listing;
 }
 
-Share::Listing Share::list(ImageIds& known) const {
-  Listing listing = list(false);
-  const std::lock_guard lock(known.mutex_);
-  const IndexFolder indexes(dir_);
-  size_t versions_there = 0;
-  for (auto& [name, versions] : listing) {
-    versions_there += versions.size();
-    for (Version& version : versions) {
-      const auto [found, is_new] = known.known_.try_emplace(version.tarball);
-      ImageIds::Known& one = found->second;
-      if (is_new || one.image_id.empty() || one.size_bytes != version.size_bytes) one = {version.size_bytes, indexes.image_id_of(version)};
-      version.image_id = one.image_id;
-    }
-  }
-  if (known.known_.size() > 2 * versions_there + 100) known.known_.clear();  // most of them are gone from the share
-  return listing;
+Listing Share::list(bool with_image_ids) const {
+  std::int64_t ignored = 0;
+  return read(with_image_ids, ignored);
 }
 
-void ImageIds::forget() {
-  const std::lock_guard lock(mutex_);
-  known_.clear();
+std::shared_ptr<const Listing> Share::list(ListingCache& cache) const {
+  const ListingCache::Stamp stamp{changed_ns(dir_), changed_ns(dir_ / kIndexFolder)};
+  {
+    const std::lock_guard lock(cache.mutex_);
+    if (cache.listing_ && cache.stamp_ == stamp) return cache.listing_;
+  }
+  std::int64_t youngest_ns = std::max(stamp.archives_ns, stamp.indexes_ns);
+  auto listing = std::make_shared<const Listing>(read(true, youngest_ns));
+  // Two changes within one tick of the server's clock look like one, and a file that grows changes no folder.
+  constexpr std::int64_t kAtRest = 5'000'000'000;
+  const std::lock_guard lock(cache.mutex_);
+  cache.stamp_ = stamp;
+  cache.listing_ = unix_seconds(wall_now()) * 1'000'000'000 - youngest_ns > kAtRest ? listing : nullptr;
+  return listing;
 }
 
 std::vector<Version> Share::versions(const EnvironmentName& name) const {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -19,19 +20,21 @@ struct Version {
   std::string image_id;           // config digest from the index beside it; empty when not known without reading the tar
 };
 
-// What the indexes of a share have said. An index never changes but by verify, and ten thousand of them are a second over NFS: each is read once. Thread-safe.
-class ImageIds {
-public:
-  void forget();
+// All environments, versions newest first.
+using Listing = std::map<EnvironmentName, std::vector<Version>>;
 
+// The last listing, for as long as the folders do not say that anything has come or gone: ten thousand versions are seconds over NFS. Thread-safe.
+class ListingCache {
 private:
   friend class Share;
-  struct Known {
-    std::uint64_t size_bytes = 0;  // of the archive
-    std::string image_id;
+  // When a name last came or went: of the archives, of their indexes.
+  struct Stamp {
+    std::int64_t archives_ns = 0, indexes_ns = 0;
+    bool operator==(const Stamp&) const = default;
   };
   std::mutex mutex_;
-  std::map<std::string, Known> known_;  // by tarball
+  Stamp stamp_;
+  std::shared_ptr<const Listing> listing_;
 };
 
 class Share {
@@ -43,11 +46,10 @@ public:
 
   // Creates the folder. Throws IoError with advice for a missing or read-only share.
   void prepare() const;
-  // All environments, versions newest first. Ignores foreign names, directories, empty and temporary files, upper-case names.
-  // One pass over the folder, 10,000 files well under a second. Throws NotFound when the folder is missing.
-  using Listing = std::map<EnvironmentName, std::vector<Version>>;
+  // Ignores foreign names, directories, empty and temporary files, upper-case names. One pass over the folder, 10,000 files well under a second.
+  // Throws NotFound when the folder is missing.
   Listing list(bool with_image_ids = true) const;
-  Listing list(ImageIds& known) const;
+  std::shared_ptr<const Listing> list(ListingCache& cache) const;
   std::vector<Version> versions(const EnvironmentName& name) const;  // newest first; empty if none
   std::optional<Version> newest(const EnvironmentName& name) const;
   // Removes archive and index. Absent: fine.
@@ -59,6 +61,8 @@ public:
   static std::string file_name(const EnvironmentName& name, std::int64_t timestamp);
 
 private:
+  // Adds the time of the youngest archive, ns.
+  Listing read(bool with_image_ids, std::int64_t& youngest_ns) const;
   std::filesystem::path dir_;
 };
 

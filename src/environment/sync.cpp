@@ -19,7 +19,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr const char* kComponent = "environment";
 constexpr milliseconds kPoll{50};
 constexpr size_t kAskedVersions = 16;  // of the host, to find one that the daemon has
 constexpr milliseconds kPatienceWithNfs{3000};
@@ -62,7 +61,7 @@ std::optional<Version> look_patiently(const CancelToken& cancel, Look look) {
 Version choose_newest(const Share& share, const EnvironmentName& name, const std::string& hint, const CancelToken& cancel) {
   const auto announced = Share::parse_file_name(hint);
   const bool usable_hint = announced && announced->first == name;
-  if (!hint.empty() && !usable_hint) log::warning(kComponent, "the announced archive is not of this environment", {{"archive", hint}, {"environment", name.str()}});
+  if (!hint.empty() && !usable_hint) log::warning("environment", "the announced archive is not of this environment", {{"archive", hint}, {"environment", name.str()}});
   if (!usable_hint) {
     if (auto newest = share.newest(name)) return std::move(*newest);
     throw no_such_environment(share, name);
@@ -275,14 +274,14 @@ SyncResult Syncer::sync_now(const Order& order, const CancelToken& cancel, const
     trouble = std::current_exception();
     why = error.fact();
   }
-  log::info(kComponent, "the share has no usable archive; asking the host's registry", {{"environment", order.name.str()}, {"reason", why}});
+  log::info("environment", "the share has no usable archive; asking the host's registry", {{"environment", order.name.str()}, {"reason", why}});
   try {
     return sync_from_host(order, cancel, progress);
   } catch (const Error& error) {
     const bool not_to_be_had = error.kind() == ErrorKind::not_found || error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::unauthorized;
     if (!not_to_be_had || dynamic_cast<const docker::DockerError*>(&error)) throw;
     if (trouble) {  // which knows the names that there are
-      log::warning(kComponent, "the host's registry does not have it either", {{"environment", order.name.str()}, {"reason", error.fact()}});
+      log::warning("environment", "the host's registry does not have it either", {{"environment", order.name.str()}, {"reason", error.fact()}});
       std::rethrow_exception(trouble);
     }
     throw Error(error.kind(), fmt::format("{}, and from the host: {}", why, error.fact()), error.next());
@@ -375,7 +374,7 @@ SyncResult Syncer::sync_file(const Order& order, const std::string& tarball, Arc
     try {
       remove_old_versions(order.name);
     } catch (const docker::DockerError& error) {  // what was asked for is there
-      log::debug(kComponent, "cannot look for old versions", {{"environment", order.name.str()}, {"reason", error.fact()}});
+      log::debug("environment", "cannot look for old versions", {{"environment", order.name.str()}, {"reason", error.fact()}});
     }
   }
   result.image_id = report.image.id;
@@ -403,7 +402,7 @@ void Syncer::remove_old_versions(const EnvironmentName& name) {
     try {
       engine_.untag_image(tag);
     } catch (const docker::DockerError& error) {
-      log::debug(kComponent, "an old version stays", {{"image", tag}, {"reason", error.fact()}});
+      log::debug("environment", "an old version stays", {{"image", tag}, {"reason", error.fact()}});
     }
   };
   for (const docker::Image& image : engine_.list_images_tagged(start + "*")) {

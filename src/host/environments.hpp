@@ -70,9 +70,7 @@ public:
   // Makes an older version the newest again; with `container`, the environment container too: what it held since is gone. It waits for its turn
   // as create_tar does, and on any error nothing has changed.
   Rollback roll_back(const EnvironmentName& name, const environment::Version& version, bool container, const StepCallback& progress);
-  environment::Share::Listing archives() { return share_.list(image_ids_); }
-  // Somebody has written indexes anew.
-  void forget_image_ids() { image_ids_.forget(); }
+  std::shared_ptr<const environment::Listing> archives() { return share_.list(listed_); }
   const environment::Share& share() const { return share_; }
   std::unique_ptr<terminal::Shell> open_shell(const std::string& name, const terminal::OpenRequest& request);
   // At start: undoes publishes that a crash cut short. Logs instead of throwing.
@@ -88,7 +86,7 @@ private:
   docker::Engine& engine_;
   docker::Naming naming_;
   environment::Share share_;
-  environment::ImageIds image_ids_;
+  environment::ListingCache listed_;
   store::PublicationRepository& publications_;
   Options options_;
   std::mutex mutex_;

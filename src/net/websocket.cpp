@@ -26,8 +26,8 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-constexpr size_t kReadBytes = 64 << 10;
-constexpr size_t kKeptBufferBytes = 256 << 10;  // a bigger one is given back after its message
+constexpr size_t kSocketReadBytes = 64 << 10;
+constexpr size_t kKeptMessageBytes = 256 << 10;  // a bigger one is given back after its message
 constexpr size_t kWriteBufferBytes = 64 << 10;  // in which a client masks
 constexpr std::uint16_t kNoCode = 1005, kBroken = 1006;
 
@@ -171,7 +171,7 @@ private:
   void read_some() {
     if (reading_ || finished_ || close_sent_ || paused_) return;
     reading_ = true;
-    stream_.async_read_some(in_, kReadBytes, [self = shared_from_this()](error_code ec, size_t) { self->on_read(ec); });
+    stream_.async_read_some(in_, kSocketReadBytes, [self = shared_from_this()](error_code ec, size_t) { self->on_read(ec); });
   }
 
   void on_read(error_code ec) {
@@ -195,7 +195,7 @@ private:
       guarded([&] { events_.message(data, stream_.got_binary()); });
     }
     in_.consume(in_.size());
-    if (in_.capacity() > kKeptBufferBytes) in_.shrink_to_fit();
+    if (in_.capacity() > kKeptMessageBytes) in_.shrink_to_fit();
   }
 
   // ---- the end

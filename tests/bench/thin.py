@@ -298,6 +298,7 @@ def bench_list(c, figures, wanted, versions, repeat):
         (host.tars / f"{name}.tar").write_bytes(b"x" * 512)
         (indexes / f"{name}.json").write_text(json.dumps({"format": 1, "tarball": f"{name}.tar", "size_bytes": 512, "config_digest": f"sha256:{n:064x}"}, indent=1))
     command = [bin_dir() / "hakuriver.docker", "list-tars"]
+    time.sleep(6)  # a share at rest: nothing has come or gone for five seconds
     seconds = [timed(lambda: subprocess.run(command, env=host.env, check=True, stdout=subprocess.DEVNULL)) for _ in range(repeat * 3 + 1)]
     listing = host.docker("list-tars", check=True).json()
     if sum(len(e["all_versions"]) for e in listing.values()) != versions:

@@ -281,9 +281,9 @@ class Versions(unittest.TestCase):
         path = self.put(1700000000, [BASE, CHANGE])
         first = self.host.docker("verify", self.name, check=True)
         self.assertEqual(first.err, "")
-        self.assertEqual(list(first.json()), ["ok", "damaged", "versions"])
+        self.assertEqual(list(first.json()), ["ok", "damaged", "versions", "read_bytes", "read_seconds", "advice"])
         row = first.json()["versions"][0]
-        self.assertEqual(list(row), ["environment", "timestamp", "tarball", "size_bytes", "image_id", "state", "reason", "index", "index_problem"])
+        self.assertEqual(list(row), ["environment", "timestamp", "tarball", "size_bytes", "image_id", "state", "reason", "index", "index_problem", "nodes"])
         self.assertEqual((row["environment"], row["state"], row["reason"], row["index"]), (self.name, "ok", None, "rewritten"))
         good = self.index(1700000000).read_text()
         self.assertEqual(self.host.docker("verify", self.name, check=True).json()["versions"][0]["index"], "ok")

@@ -91,24 +91,30 @@ TEST_CASE("image IDs come from the indexes") {
   CHECK(share.list(false).begin()->second[1].image_id == "");
 }
 
-TEST_CASE("an index is read once for all listings, until somebody says that it has changed") {
+TEST_CASE("a share at rest is listed once, until a name comes or goes") {
   TemporaryFolder folder;
   const auto tar = folder.write("env-5.tar", testing::Image{}.save());
   const Share share(folder.path());
-  ImageIds known;
-  const auto listed = [&] { return share.list(known).begin()->second.at(0).image_id; };
-  CHECK(listed() == "");  // none yet: that is not kept
-  Archive archive = read_archive(tar);
-  write_index(share.index_path("env-5.tar"), archive);
-  CHECK(listed() == archive.config_digest);
-  const std::string before = archive.config_digest;
-  archive.config_digest.back() = archive.config_digest.back() == '0' ? '1' : '0';
-  write_index(share.index_path("env-5.tar"), archive);
-  CHECK(listed() == before);
-  known.forget();
-  CHECK(listed() == archive.config_digest);
-  folder.write("env-5.tar", testing::Image{}.save() + std::string(512, '\0'));  // another file under the name
-  CHECK(listed() == "");
+  write_index(share.index_path("env-5.tar"), read_archive(tar));
+  const auto make_old = [&] {
+    const timespec long_ago[2] = {{1'700'000'000, 0}, {1'700'000'000, 0}};
+    for (const auto& path : {tar, folder.path() / ".riverbox", folder.path()}) REQUIRE(utimensat(AT_FDCWD, path.c_str(), long_ago, 0) == 0);
+  };
+  ListingCache cache;
+  const auto first = share.list(cache);
+  CHECK(share.list(cache) != first);  // just written: it may still grow
+  make_old();
+  const auto at_rest = share.list(cache);
+  CHECK(share.list(cache) == at_rest);
+  CHECK(at_rest->begin()->second.at(0).image_id == read_archive(tar).config_digest);
+  folder.write("env-6.tar", testing::Image{}.save());
+  CHECK(share.list(cache)->begin()->second.size() == 2);
+  make_old();
+  std::filesystem::remove(folder.path() / "env-6.tar");
+  make_old();
+  share.list(cache);
+  std::filesystem::remove(share.index_path("env-5.tar"));  // changes only the folder of the indexes
+  CHECK(share.list(cache)->begin()->second.at(0).image_id == "");
 }
 
 TEST_CASE("a missing share is named, with what to do") {
