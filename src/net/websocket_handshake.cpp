@@ -25,7 +25,7 @@ namespace {
 
 constexpr int kAcceptTimeoutMs = 10000;
 
-std::chrono::milliseconds ms(int count) { return std::chrono::milliseconds(count); }
+std::chrono::milliseconds milliseconds_of(int count) { return std::chrono::milliseconds(count); }
 
 // The server's half of the handshake.
 class Acceptor : public std::enable_shared_from_this<Acceptor> {
@@ -43,7 +43,7 @@ public:
       response.set(http::field::server, "riverbox");
       if (!options_.subprotocol.empty()) response.set(http::field::sec_websocket_protocol, options_.subprotocol);
     }));
-    timer_.expires_after(ms(kAcceptTimeoutMs));
+    timer_.expires_after(milliseconds_of(kAcceptTimeoutMs));
     timer_.async_wait([self = shared_from_this()](error_code ec) {
       if (!ec && self->opened_) self->stream_.next_layer().close(ec);
     });
@@ -87,7 +87,7 @@ public:
       return fail(error.what());
     }
     if (url_.secure()) return fail(fmt::format("cannot open {}: WebSockets over TLS are not supported; use http://", url_.str()));
-    timer_.expires_after(ms(request_.timeout_ms));
+    timer_.expires_after(milliseconds_of(request_.timeout_ms));
     timer_.async_wait([self = shared_from_this()](error_code ec) {
       if (!ec) self->fail(fmt::format("cannot reach {}: no answer within {} ms", self->url_.str(), self->request_.timeout_ms));
     });
