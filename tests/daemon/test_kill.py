@@ -1,6 +1,6 @@
 """kill -9 at random moments: of the host during create-tar, of a runner while it brings an environment up to date.
 
-RIVERBOX_KILL_MOMENTS (default 20; scripts/test --soak takes 100) says how many moments of each are tried. They are spread over the time that the work takes, one at
+RIVERBOX_KILL_MOMENTS (default 12; scripts/test --soak takes 100) says how many moments of each are tried. They are spread over the time that the work takes, one at
 random in each part of it; RIVERBOX_KILL_SEED repeats a run.
 """
 import hashlib
@@ -23,7 +23,7 @@ from process import wait_until, work_dir
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from test_archives import layer, oci  # noqa: E402
 
-MOMENTS = int(os.environ.get("RIVERBOX_KILL_MOMENTS", "20"))
+MOMENTS = int(os.environ.get("RIVERBOX_KILL_MOMENTS", "12"))
 SEED = int(os.environ.get("RIVERBOX_KILL_SEED", time.time_ns() % 1_000_000))
 
 
