@@ -66,7 +66,8 @@ void Environments::renew_container(const EnvironmentName& name, const environmen
   } catch (const std::exception&) {
     failure = std::current_exception();
   }
-  environment::Publisher(engine_, naming_, share_).recover({.container = current.name, .name = name.str(), .was_running = runs});
+  chain.settle();
+  if (runs) engine_.start_container(current.name);
   publications_.forget(name.str());
   if (failure) std::rethrow_exception(failure);
   if (current.labels.contains(naming_.label("chained"))) engine_.remove_unused_image(current.image_id);
