@@ -327,19 +327,18 @@ Published Publisher::publish(const EnvironmentName& name, const PublishOptions& 
 
 void Publisher::recover(const PublishIntent& intent) {
   remove_temporaries_of(share_, intent.name);
-  ContainerChain(engine_, naming_, intent.name).settle();
-  if (!intent.was_running) return;
+  ContainerChain chain(engine_, naming_, intent.name);
+  chain.settle();
   try {
-    if (engine_.inspect_container(intent.container).state.paused) engine_.unpause_container(intent.container);
-    // The engine may still be carrying out the stop of the one that died: what runs now would not run for long. A second stop waits for the first.
-    engine_.stop_container(intent.container, kStopGrace);
-  } catch (const docker::ContainerNotFoundError&) {
-    return;  // somebody deleted it meanwhile
-  }
-  start_again(engine_, intent.container);
-  try {
+    if (intent.was_running) {
+      if (engine_.inspect_container(intent.container).state.paused) engine_.unpause_container(intent.container);
+      // The engine may still be carrying out the stop of the one that died: what runs now would not run for long. A second stop waits for the first.
+      engine_.stop_container(intent.container, kStopGrace);
+      start_again(engine_, intent.container);
+    }
+    chain.settle();  // and the clone that it may have finished meanwhile
     remove_unneeded_images(engine_, naming_, intent.name, engine_.inspect_container(intent.container));
-  } catch (const docker::ContainerNotFoundError&) {
+  } catch (const docker::ContainerNotFoundError&) {  // somebody deleted it meanwhile
   }
 }
 
