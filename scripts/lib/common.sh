@@ -61,11 +61,14 @@ debian_mirror() {
   say "${uri:-http://deb.debian.org/debian}" | sed 's,/*$,,'
 }
 
-# The test programs of tests/, with sanitizers, in a folder of their own.
+# The test programs of tests/, with sanitizers, in a folder of their own. clang, where there is one, compiles sanitizers in
+# half the time that gcc takes, and two compilers see more than one.
 build_tests() {  # FOLDER SANITIZERS
   if [ ! -f "$root/$1/build.ninja" ]; then
-    meson setup "$root/$1" "$root" -Dtests=true -Dlink=dynamic -Dprefer_static=false --buildtype=debug -Dstrip=false \
-      "-Db_sanitize=$2"
+    local compiler=()
+    ! have clang++ || compiler=(CC=clang CXX=clang++)
+    env ${compiler[@]+"${compiler[@]}"} meson setup "$root/$1" "$root" -Dtests=true -Dlink=dynamic -Dprefer_static=false --buildtype=debug -Dstrip=false \
+      -Db_lundef=false "-Db_sanitize=$2"
   fi
   meson compile -C "$root/$1"
 }

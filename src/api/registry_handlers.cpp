@@ -19,7 +19,7 @@ namespace {
 constexpr const char* kVersionHeader = "Docker-Distribution-Api-Version";
 constexpr const char* kVersionValue = "registry/2.0";
 constexpr std::size_t kMaxEntries = 1000;  // of one page
-constexpr std::uint64_t kChunkBytes = 128 * 1024;
+constexpr std::uint64_t kBlobChunkBytes = 128 * 1024;
 
 net::Response translated(const std::exception& error) {
   if (const auto* known = dynamic_cast<const host::RegistryError*>(&error)) return registry_error(status_of(error), known->code(), error.what());
@@ -110,8 +110,8 @@ void send_blob(const CallPtr& call, const std::string& digest, const host::Regis
   posix_fadvise(blob.fd.get(), static_cast<off_t>(blob.span.offset + wish.offset), static_cast<off_t>(wish.size_bytes), POSIX_FADV_SEQUENTIAL);
   call->responder->stream(std::move(head), [&](net::BodyWriter& writer) {
     const std::uint64_t begin = blob.span.offset + wish.offset, end = begin + wish.size_bytes;
-    for (std::uint64_t at = begin; at < end; at += kChunkBytes)
-      writer.write(os::pread_exact(blob.fd.get(), static_cast<size_t>(std::min(kChunkBytes, end - at)), static_cast<off_t>(at), blob.path));
+    for (std::uint64_t at = begin; at < end; at += kBlobChunkBytes)
+      writer.write(os::pread_exact(blob.fd.get(), static_cast<size_t>(std::min(kBlobChunkBytes, end - at)), static_cast<off_t>(at), blob.path));
   });
 }
 

@@ -44,22 +44,32 @@ Json container_shape(const host::ListedContainer& c, Dialect dialect) {
           {"created", to_rfc3339(WallTime(std::chrono::seconds(c.created)))}, {"managed", c.managed}};
 }
 
-// Names, file names and digests have been parsed: nothing in them needs an escape.
+// Indented as people read it: a client need not take it apart. Names, file names and digests have been parsed: nothing in them needs an escape.
 std::string archives_text(const environment::Listing& listing) {
+  constexpr std::string_view kEnvironment = R"({}
+  "{}": {{
+    "latest_timestamp": {},
+    "latest_tarball": "{}",
+    "all_versions": [)";
+  constexpr std::string_view kVersion = R"({}
+      {{
+        "timestamp": {},
+        "tarball": "{}",
+        "size_bytes": {},
+        "image_id": {}{}{}
+      }})";
   std::string out = "{";
   for (const auto& [name, versions] : listing) {
     if (versions.empty()) continue;
-    fmt::format_to(std::back_inserter(out), R"({}"{}":{{"latest_timestamp":{},"latest_tarball":"{}","all_versions":[)", out.size() > 1 ? "," : "", name.str(),
-                   versions.front().timestamp, versions.front().tarball);
+    fmt::format_to(std::back_inserter(out), kEnvironment, out.size() > 1 ? "," : "", name.str(), versions.front().timestamp, versions.front().tarball);
     for (const auto& v : versions) {
-      fmt::format_to(std::back_inserter(out), R"({{"timestamp":{},"tarball":"{}","size_bytes":{},"image_id":)", v.timestamp, v.tarball, v.size_bytes);
-      if (v.image_id.empty()) out += "null},";
-      else out.append("\"").append(v.image_id).append("\"},");
+      const std::string_view quote = v.image_id.empty() ? "" : "\"";
+      fmt::format_to(std::back_inserter(out), kVersion, out.back() == '[' ? "" : ",", v.timestamp, v.tarball, v.size_bytes,
+                     quote, v.image_id.empty() ? "null" : v.image_id, quote);
     }
-    out.back() = ']';
-    out += '}';
+    out += "\n    ]\n  }";
   }
-  return out + "}";
+  return out + (out.size() > 1 ? "\n}" : "}");
 }
 
 Json packaging_shape(const environment::Packaging& p) {

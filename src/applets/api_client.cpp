@@ -1,5 +1,6 @@
 #include "applets/api_client.hpp"
 
+#include <algorithm>
 #include <csignal>
 
 #include "applets/exit_codes.hpp"
@@ -150,10 +151,10 @@ std::string ApiClient::get_body(const std::string& path, std::chrono::millisecon
 Json ApiClient::get(const std::string& path, std::chrono::milliseconds timeout) { return parse_answer(get_body(path, timeout), url_); }
 
 std::string ApiClient::get_text(const std::string& path, std::chrono::milliseconds timeout) {
-  const std::string body = get_body(path, timeout);
-  auto text = json_text_of(body);
-  if (!text) throw no_json(body, url_);
-  return std::move(*text);
+  std::string body = get_body(path, timeout);
+  const auto shows = [](char c) { return c == '\n' || (static_cast<unsigned char>(c) >= ' ' && c != '\x7f'); };
+  const bool indented = body.starts_with("{\n  \"") && body.ends_with("\n}") && std::all_of(body.begin(), body.end(), shows);
+  return indented ? std::move(body) + "\n" : json_text(parse_answer(body, url_));
 }
 
 void ApiClient::copy_text(const std::string& path, const std::function<void(std::string_view)>& sink) {

@@ -62,7 +62,7 @@ public:
 
   // All throw HostRefusal (the host's own "detail"), Unauthorized, Forbidden, Unavailable, Timeout, BadData.
   Json get(const std::string& path, std::chrono::milliseconds timeout = std::chrono::seconds(30));
-  // The same as JSON text with two-space indent, in the order of the answer.
+  // The same as JSON text with two-space indent, in the order of the answer. One that the host indented itself is not taken apart: megabytes of it.
   std::string get_text(const std::string& path, std::chrono::milliseconds timeout = std::chrono::seconds(30));
   // A text of any length, piece by piece.
   void copy_text(const std::string& path, const std::function<void(std::string_view)>& sink);

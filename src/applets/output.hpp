@@ -3,7 +3,6 @@
 #pragma once
 #include <initializer_list>
 #include <nlohmann/json_fwd.hpp>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,8 +23,6 @@ bool stdout_has_colours();
 
 // Two-space indent, a newline at the end, invalid UTF-8 replaced.
 std::string json_text(const Json& value);
-// The same of a text, without taking it apart: for answers of megabytes. nullopt: it is not JSON.
-std::optional<std::string> json_text_of(std::string_view text);
 // `value` with the named keys first, in that order, then the others as they came. Not an object: unchanged.
 Json with_key_order(Json value, const std::vector<std::string>& keys);
 // A member as text for people: a string as it is, null and missing as `fallback`, anything else as JSON.

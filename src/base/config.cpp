@@ -200,7 +200,7 @@ private:
       return;
     }
     for (const auto& [key, value] : table.as_table()) {
-      const auto row = std::find_if(rows_.begin(), rows_.end(), [&](const Row& r) { return r.section == section && r.key == key; });
+      const auto row = std::find_if(rows_.begin(), rows_.end(), [&, &key = key](const Row& r) { return r.section == section && r.key == key; });
       if (row != rows_.end()) set(*row, value);
       else warn_unknown(key, section + "." + key, value);
     }

@@ -31,28 +31,6 @@ constexpr std::uint64_t kCopyStep = 256u << 20;    // whole blocks of every file
 
 std::string blob(const std::string& digest) { return "blobs/sha256/" + digest.substr(7); }
 
-void write_at(int fd, std::string_view bytes, std::uint64_t offset, const std::filesystem::path& path) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw IoError(fmt::format("write '{}'", path.string()), errno, "Check the space on the share.");
-    bytes.remove_prefix(static_cast<size_t>(n));
-    offset += static_cast<std::uint64_t>(n);
-  }
-}
-
-// Up to `size` bytes at the same offset of another file; how many it were, at least one.
-std::uint64_t copy_some(int from, int to, std::uint64_t offset, std::uint64_t size, const std::filesystem::path& path) {
-  auto in = static_cast<off64_t>(offset), out = in;
-  const ssize_t n = ::copy_file_range(from, &in, to, &out, size, 0);
-  if (n > 0) return static_cast<std::uint64_t>(n);
-  if (n < 0 && (errno == ENOSPC || errno == EDQUOT)) throw IoError(fmt::format("write '{}'", path.string()), errno, "Check the space on the share.");
-  // Two file systems, or one that cannot: by hand, and that says what is wrong.
-  const std::string bytes = os::pread_exact(from, static_cast<size_t>(std::min<std::uint64_t>(size, kChunk)), in, path);
-  write_at(to, bytes, offset, path);
-  return bytes.size();
-}
-
 }  // namespace
 
 // One layer on its way through the hash and, packed or not, into the file.
@@ -93,7 +71,7 @@ private:
     chunk_.reset();
   }
   void store(std::string_view bytes) {
-    write_at(owner_.fd_, bytes, begin_ + size_bytes_, owner_.path_);
+    os::pwrite_all(owner_.fd_, bytes, begin_ + size_bytes_, owner_.path_);
     size_bytes_ += bytes.size();
     owner_.advance(begin_ + size_bytes_);
   }
@@ -135,7 +113,7 @@ size_t ArchiveBuilder::copy_leading_layers(const std::filesystem::path& older_pa
     layers_.emplace(layer.diff_id, Blob{digest, layer.size_bytes, layer.compressed});
     end = layer.offset + padded(layer.size_bytes);
   }
-  for (std::uint64_t at = 0; at < end; advance(at)) at += copy_some(from.get(), fd_, at, std::min(kCopyStep, end - at), path_);
+  for (std::uint64_t at = 0; at < end; advance(at)) at += os::copy_range(from.get(), fd_, at, std::min(kCopyStep, end - at), path_);
   size_bytes_ = end;
   return count;
 }
@@ -152,7 +130,7 @@ std::string ArchiveBuilder::add_new_layer(LayerSource& source, size_t index) {
   LayerSink sink(*this, header_at + kTarBlock);
   source.write_layer(index, sink);
   const auto [diff_id, stored] = sink.finish();
-  write_at(fd_, encode_tar_header(blob(stored.digest), stored.size_bytes), header_at, path_);
+  os::pwrite_all(fd_, encode_tar_header(blob(stored.digest), stored.size_bytes), header_at, path_);
   layers_.emplace(diff_id, stored);
   size_bytes_ = header_at + kTarBlock + padded(stored.size_bytes);  // what is left of the block reads as zeros
   return diff_id;
@@ -178,7 +156,7 @@ Archive ArchiveBuilder::finish(std::string_view config, const std::vector<std::s
   add_blob("index.json", index_json(manifest_digest, manifest_text.size(), kOciManifestType, tag));
   add_blob("oci-layout", kOciLayout);
   add_blob("manifest.json", manifest_json(blob(config_digest), tag, members));
-  write_at(fd_, std::string(2 * kTarBlock, '\0'), size_bytes_, path_);
+  os::pwrite_all(fd_, std::string(2 * kTarBlock, '\0'), size_bytes_, path_);
   size_bytes_ += 2 * kTarBlock;
   return read_archive(path_);
 }
@@ -187,7 +165,7 @@ void ArchiveBuilder::add_blob(std::string_view name, std::string_view bytes) {
   std::string member = encode_tar_header(name, bytes.size());
   member += bytes;
   member.resize(kTarBlock + padded(bytes.size()));
-  write_at(fd_, member, size_bytes_, path_);
+  os::pwrite_all(fd_, member, size_bytes_, path_);
   size_bytes_ += member.size();
 }
 

@@ -8,8 +8,8 @@
 #include <cerrno>
 
 #include "base/error.hpp"
-#include "base/strings.hpp"
 #include "base/log.hpp"
+#include "base/strings.hpp"
 #include "os/fd.hpp"
 #include "os/process.hpp"
 

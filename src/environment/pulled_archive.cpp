@@ -18,6 +18,7 @@
 #include "environment/image_manifest.hpp"
 #include "environment/share.hpp"
 #include "net/http_client.hpp"
+#include "os/fd.hpp"
 
 namespace riverbox::environment {
 namespace {
@@ -59,16 +60,6 @@ os::UniqueFd nameless_file(const std::filesystem::path& folder) {
   if (!fd) throw IoError(fmt::format("create a file in '{}'", folder.string()), errno, "Set [paths] state_dir to a folder with room for the layers of an environment.");
   unlink(path.c_str());
   return fd;
-}
-
-void write_at(int fd, std::string_view bytes, std::uint64_t offset) {
-  while (!bytes.empty()) {
-    const ssize_t n = pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) throw IoError("keep the layers of an environment", n < 0 ? errno : EIO, "Make room in [paths] state_dir.");
-    bytes.remove_prefix(static_cast<size_t>(n));
-    offset += static_cast<std::uint64_t>(n);
-  }
 }
 
 void pause(milliseconds time, const CancelToken& cancel) {
@@ -134,7 +125,7 @@ void HostRegistry::download(const EnvironmentName& name, const RegistryBlob& blo
     if (done > 0) options.headers = {{"Range", fmt::format("bytes={}-", done)}};
     options.on_body = [&](std::string_view bytes) {
       if (bytes.size() > blob.span.size_bytes - done) throw BadData(fmt::format("the host sends more of {} than it has", blob.digest));
-      write_at(fd, bytes, blob.span.offset + done);
+      os::pwrite_all(fd, bytes, blob.span.offset + done, "the layers in [paths] state_dir");
       sha.update(bytes);
       done += bytes.size();
       if (done - told < kTellPulled && done < blob.span.size_bytes) return;

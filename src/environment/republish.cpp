@@ -19,31 +19,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kPiece = 8u << 20;
-constexpr const char* kSpaceAdvice = "Check the space and the permissions of the share.";
+constexpr std::uint64_t kPiece = 8u << 20;
 
-// The kernel copies where it can do it without reading; else by hand.
 void copy(const fs::path& from, const fs::path& to, const CancelToken& cancel) {
   const os::UniqueFd in = os::open_read(from);
   os::PendingFile out(to);
   struct stat st {};
   if (::fstat(in.get(), &st) != 0) throw IoError(fmt::format("look at '{}'", from.string()), errno);
-  for (off_t at = 0; at < st.st_size;) {
+  const auto size_bytes = static_cast<std::uint64_t>(st.st_size);
+  for (std::uint64_t at = 0; at < size_bytes;) {
     cancel.check("copying an archive");
-    off_t source = at, target = at;
-    const ssize_t n = ::copy_file_range(in.get(), &source, out.fd(), &target, kPiece, 0);
-    if (n > 0) {
-      at += n;
-      continue;
-    }
-    const std::string bytes = os::pread_exact(in.get(), std::min(kPiece, static_cast<size_t>(st.st_size - at)), at, from);
-    for (size_t done = 0; done < bytes.size();) {
-      const ssize_t written = ::pwrite(out.fd(), bytes.data() + done, bytes.size() - done, at + static_cast<off_t>(done));
-      if (written < 0 && errno == EINTR) continue;
-      if (written <= 0) throw IoError(fmt::format("write '{}'", out.temporary_path().string()), errno, kSpaceAdvice);
-      done += static_cast<size_t>(written);
-    }
-    at += static_cast<off_t>(bytes.size());
+    at += os::copy_range(in.get(), out.fd(), at, std::min(kPiece, size_bytes - at), out.temporary_path());
   }
   out.publish(to);
 }

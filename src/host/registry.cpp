@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "base/strings.hpp"
+#include "host/versions.hpp"
 
 namespace riverbox::host {
 namespace {
@@ -17,7 +18,6 @@ using environment::Version;
 
 constexpr size_t kDescribed = 128;
 constexpr size_t kMaxRememberedBytes = 256u << 10;  // of a manifest; forty layers are 8 kB
-constexpr size_t kListedVersions = 8;  // in an error message
 
 EnvironmentName parse_name(const std::string& text) {
   try {
@@ -27,7 +27,7 @@ EnvironmentName parse_name(const std::string& text) {
   }
 }
 
-std::vector<Version> versions_of(const environment::Share& share, const EnvironmentName& name) {
+std::vector<Version> tagged_versions(const environment::Share& share, const EnvironmentName& name) {
   auto versions = share.versions(name);
   if (versions.empty())
     throw RegistryError(ErrorKind::not_found, "NAME_UNKNOWN", fmt::format("there is no tarball of environment '{}'", name.str()),
@@ -47,11 +47,8 @@ auto parse_digest(Parse parse) {
 bool vanished(const IoError& error) { return error.error_number() == ENOENT || error.error_number() == ESTALE; }
 
 RegistryError no_manifest(const EnvironmentName& name, const std::string& reference, const std::vector<Version>& versions) {
-  std::string there;
-  for (size_t i = 0; i < std::min(versions.size(), kListedVersions); ++i) there += fmt::format("{}{}", i ? ", " : "", versions[i].timestamp);
-  if (versions.size() > kListedVersions) there += fmt::format(" and {} older ones", versions.size() - kListedVersions);
   return RegistryError(ErrorKind::not_found, "MANIFEST_UNKNOWN", fmt::format("environment '{}' has no version '{}'", name.str(), printable(reference, 100)),
-                       fmt::format("Its tags are latest and the numbers of its versions: {}.", there));
+                       "Its tags are latest and the numbers of its versions. " + those_there_are(versions));
 }
 
 }  // namespace
@@ -68,7 +65,7 @@ std::vector<std::string> Registry::repositories() const {
   return names;
 }
 
-std::vector<std::string> Registry::tags(const std::string& name) const { return environment::registry_tags(versions_of(share_, parse_name(name))); }
+std::vector<std::string> Registry::tags(const std::string& name) const { return environment::registry_tags(tagged_versions(share_, parse_name(name))); }
 
 // ---- what an archive is
 
@@ -154,7 +151,7 @@ Registry::Found Registry::find(const std::vector<Version>& versions, bool may_re
 std::optional<Registry::Manifest> Registry::manifest(const std::string& name_text, const std::string& reference_text, bool may_read_layers) {
   const auto name = parse_name(name_text);
   const auto reference = parse_digest([&] { return RegistryReference::parse(reference_text); });
-  const auto versions = versions_of(share_, name);
+  const auto versions = tagged_versions(share_, name);
   Found found;
   using Kind = RegistryReference::Kind;
   if (reference.kind == Kind::digest) {
@@ -181,7 +178,7 @@ std::optional<Registry::Manifest> Registry::manifest(const std::string& name_tex
 std::optional<Registry::Blob> Registry::blob(const std::string& name_text, const std::string& digest_text, bool may_read_layers) {
   const auto name = parse_name(name_text);
   const auto digest = parse_digest([&] { return environment::parse_registry_digest(digest_text); });
-  const auto versions = versions_of(share_, name);
+  const auto versions = tagged_versions(share_, name);
   const auto found = find(versions, may_read_layers, [&](const RegistryImage& image) { return image.find(digest) != nullptr; });
   if (found.passed_over) return std::nullopt;
   const auto unknown = [&] {

@@ -19,18 +19,6 @@ using environment::Version;
 constexpr size_t kListedVersions = 8;  // in an error message
 constexpr size_t kMinIdDigits = 4;
 
-// "There are 1795302612 (newest), 1795302000 and 3 older ones."
-std::string those_there_are(const std::vector<Version>& versions) {
-  std::vector<std::string> names;
-  for (const Version& v : versions) {
-    if (names.size() == kListedVersions) break;
-    names.push_back(std::to_string(v.timestamp));
-  }
-  names.front() += " (newest)";
-  const size_t more = versions.size() - names.size();
-  return fmt::format("There {} {}{}.", versions.size() == 1 ? "is" : "are", join(names, ", "), more ? fmt::format(" and {} older ones", more) : "");
-}
-
 std::vector<Version> versions_of(const environment::Share& share, const EnvironmentName& name) {
   auto versions = share.versions(name);
   if (versions.empty())
@@ -104,6 +92,17 @@ bool is_younger(const std::filesystem::path& file, const std::filesystem::path& 
 }
 
 }  // namespace
+
+std::string those_there_are(const std::vector<Version>& versions) {
+  std::vector<std::string> names;
+  for (const Version& v : versions) {
+    if (names.size() == kListedVersions) break;
+    names.push_back(std::to_string(v.timestamp));
+  }
+  names.front() += " (newest)";
+  const size_t more = versions.size() - names.size();
+  return fmt::format("There {} {}{}.", versions.size() == 1 ? "is" : "are", join(names, ", "), more ? fmt::format(" and {} older ones", more) : "");
+}
 
 std::vector<VersionFacts> Versions::list(const std::string& text) const {
   const auto name = EnvironmentName::parse(text);

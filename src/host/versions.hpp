@@ -41,6 +41,9 @@ struct VerifiedVersion {
   std::string fingerprint;    // of the image; empty when it is damaged
 };
 
+// "There are 1795302612 (newest), 1795302000 and 3 older ones." Needs one at least.
+std::string those_there_are(const std::vector<environment::Version>& versions);
+
 struct Verification {
   std::vector<VerifiedVersion> versions;
   std::uint64_t read_bytes = 0;

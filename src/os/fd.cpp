@@ -89,6 +89,28 @@ std::string pread_exact(int fd, size_t size, off_t offset, const std::filesystem
   return bytes;
 }
 
+void pwrite_all(int fd, std::string_view bytes, std::uint64_t offset, const std::filesystem::path& path_for_message) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail("write", path_for_message, errno);
+    bytes.remove_prefix(static_cast<size_t>(n));
+    offset += static_cast<std::uint64_t>(n);
+  }
+}
+
+std::uint64_t copy_range(int from, int to, std::uint64_t offset, std::uint64_t size_bytes, const std::filesystem::path& path_for_message) {
+  auto in = static_cast<off64_t>(offset), out = in;
+  const ssize_t n = ::copy_file_range(from, &in, to, &out, size_bytes, 0);
+  if (n > 0) return static_cast<std::uint64_t>(n);
+  if (n < 0 && (errno == ENOSPC || errno == EDQUOT)) fail("write", path_for_message, errno);
+  // Two file systems, or one that cannot: by hand, and that says what is wrong.
+  constexpr std::uint64_t kPiece = 1 << 20;
+  const std::string bytes = pread_exact(from, static_cast<size_t>(std::min(size_bytes, kPiece)), in, path_for_message);
+  pwrite_all(to, bytes, offset, path_for_message);
+  return bytes.size();
+}
+
 void fsync_dir(const std::filesystem::path& dir) {
   const std::filesystem::path place = dir.empty() ? "." : dir;
   const UniqueFd fd = open_at(place, O_RDONLY | O_DIRECTORY);

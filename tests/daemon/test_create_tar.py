@@ -182,10 +182,10 @@ class CreateTar(unittest.TestCase):
         client.kill()
         client.communicate()
         def settled():
-            running = self.engine.container(self.name)["State"]["Running"]
+            container = self.engine.container(self.name)
             hidden = [p for p in self.host.tars.iterdir() if p.name.startswith(".") and p.is_file()]
             tags = [t for t in self.engine.tags() if t.startswith(f"hakuriver/{self.name}")]
-            return running and not hidden and not tags
+            return container and container["State"]["Running"] and not hidden and not tags
         wait_until(settled, 30, "the environment to be itself again", step=0.2)
         self.assertEqual(len(self.host.tars_of(self.name)), 1)
         config_of(self.host.tars / self.host.tars_of(self.name)[0])

@@ -165,16 +165,19 @@ class Engine:
         return self.api("GET", f"/containers/json?all=1&filters={filters}")
 
     def container(self, environment, prefix="hakuriver"):
-        """The environment's container as inspected, or None."""
+        """The environment's container as inspected, or None (also while another one takes its place)."""
         found = self.containers(f"{prefix}.environment={environment}")
         found = [c for c in found if c["Labels"].get(f"{prefix}.managed") == "true" and "task_id" not in
                  "".join(c["Labels"])]
-        return self.api("GET", f"/containers/{found[0]['Id']}/json") if found else None
+        return self.inspected(f"/containers/{found[0]['Id']}/json") if found else None
 
     def image(self, reference):
         """The image as inspected, or None."""
+        return self.inspected(f"/images/{reference}/json")
+
+    def inspected(self, path):
         try:
-            return self.api("GET", f"/images/{reference}/json")
+            return self.api("GET", path)
         except EngineError as error:
             if error.status == 404:
                 return None

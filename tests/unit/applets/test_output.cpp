@@ -17,11 +17,6 @@ TEST_CASE("JSON keeps its keys in the documented order") {
   CHECK(json_text(Json::array()) == "[]\n");
   CHECK(json_text(Json::parse(R"({"a":[1]})")) == "{\n  \"a\": [\n    1\n  ]\n}\n");
   CHECK(json_text(Json("\xff")) == "\"\xEF\xBF\xBD\"\n");
-  for (const char* text : {"{}", "[]", "null", R"({"a":{"b":[1,-2,true,false,null,"x",{}],"c":[]},"d":[[],{"e":"f"}]})", R"({"":"\"\\\n\u0001/"})", "\"\u00e9\"", "\"\x7f\""}) {
-    CAPTURE(text);
-    CHECK(json_text_of(text) == json_text(Json::parse(text)));
-  }
-  for (const char* text : {"", "{", "{}x", "[1,]", "\"\xff\"", "<html>"}) CHECK_FALSE(json_text_of(text));
   CHECK(json_text(Json("\u00e9")) == "\"\u00e9\"\n");  // non-ASCII is kept
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "base/config.hpp"
+#include "../mentions.hpp"
 #include "base/error.hpp"
 #include "base/strings.hpp"
 
@@ -62,8 +63,6 @@ std::string refusal(const std::function<void()>& work) {
   }
   return "(no error)";
 }
-
-bool mentions(const std::string& text, std::string_view word) { return text.find(word) != std::string::npos; }
 
 std::string shown(const Config& config, std::string_view key) {
   for (const auto& row : config.show())
@@ -192,7 +191,8 @@ TEST_CASE("a wrong type names file, line, key and what was expected") {
       {"[paths]\nshared_dir = \"\"\n", "a path in quotes"},
       {"[paths]\nshared_dir = { a = 1 }\n", "paths.shared_dir"},
   };
-  for (const auto& [text, expected] : cases) {
+  for (const auto& [given, expected] : cases) {
+    const std::string text = given;
     CAPTURE(text);
     const fs::path file = sandbox.write(text);
     const std::string message = refusal([&] { Config::load(file); });

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "../mentions.hpp"
 #include "base/error.hpp"
 #include "base/task.hpp"
 
@@ -18,8 +19,6 @@ std::string message_of(const std::function<void()>& work) {
   }
   return "(no error)";
 }
-
-bool mentions(const std::string& text, std::string_view word) { return text.find(word) != std::string::npos; }
 
 TaskSpec full_spec() {
   TaskSpec spec;
@@ -74,9 +73,10 @@ TEST_CASE("a wrong target is refused by the part that is wrong") {
       {"node::-1", "GPU"},   {"node::0 1", "GPU"},      {"no de", "node name"},     {"node\n", "node name"},   {"node::99999", "GPU"},
       {"node:99999", "NUMA"}, {"-rf", "node name"},     {"node::0::1", "GPU"},
   };
-  for (const auto& [text, part] : cases) {
+  for (const auto& [given, part] : cases) {
+    const std::string text = given;
     CAPTURE(text);
-    const std::string message = message_of([&, text = text] { Target::parse(text); });
+    const std::string message = message_of([&] { Target::parse(text); });
     CAPTURE(message);
     CHECK(mentions(message, part));
   }
@@ -140,9 +140,9 @@ TEST_CASE("a wrong type is refused by the name of its field") {
       {R"({"command": null})", "command"},
   };
   for (const auto& [patch, field] : cases) {
-    CAPTURE(patch);
-    json j = full_spec();
     const std::string text(patch);
+    CAPTURE(text);
+    json j = full_spec();
     try {
       j.update(json::parse(text));
     } catch (const json::out_of_range&) {

@@ -27,6 +27,13 @@ Answer json_answer(const std::string& body, int status = 200);
 // Chunked, one chunk per piece.
 Answer chunked_answer(const std::vector<std::string>& pieces, bool complete = true);
 
+// One frame of a multiplexed stream.
+inline std::string frame(char type, const std::string& payload) {
+  std::string bytes{type, 0, 0, 0};
+  for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<char>(payload.size() >> shift & 0xff));
+  return bytes + payload;
+}
+
 class FakeDaemon {
 public:
   using Handler = std::function<Answer(const Seen&)>;

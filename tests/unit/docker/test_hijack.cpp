@@ -27,10 +27,6 @@ std::string read_all(Stream& stream) {
   }
 }
 
-std::string frame(char type, const std::string& payload) {
-  return std::string{type, 0, 0, 0, 0, 0, 0, static_cast<char>(payload.size())} + payload;
-}
-
 FakeDaemon::Handler exec_daemon(Answer& start) {
   return [&start](const Seen& seen) {
     if (seen.target.ends_with("/exec")) return json_answer(R"({"Id":"e1"})", 201);

@@ -5,17 +5,13 @@
 #include "docker/errors.hpp"
 #include "docker/progress.hpp"
 #include "docker/stream.hpp"
+#include "fake_daemon.hpp"
 
 using namespace riverbox;
 using namespace riverbox::docker;
+using namespace riverbox::docker::test;
 
 namespace {
-
-std::string frame(char type, const std::string& payload) {
-  std::string bytes{type, 0, 0, 0};
-  for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<char>(payload.size() >> shift & 0xff));
-  return bytes + payload;
-}
 
 std::vector<std::string> lines_of(std::vector<std::string> pieces) {
   std::vector<std::string> result;

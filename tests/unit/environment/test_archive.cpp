@@ -4,6 +4,7 @@
 
 #include <chrono>
 
+#include "../mentions.hpp"
 #include "base/error.hpp"
 #include "environment/archive.hpp"
 #include "image_builder.hpp"
@@ -33,12 +34,6 @@ std::string refusal(const std::string& bytes) {
 Archive read(const std::string& bytes) {
   TemporaryFolder folder;
   return read_archive(folder.write("env-5.tar", bytes));
-}
-
-bool has(const std::string& text, const std::string& part) {
-  if (text.find(part) != std::string::npos) return true;
-  MESSAGE(text);
-  return false;
 }
 
 // An archive with something strange before the image.
@@ -131,15 +126,15 @@ TEST_CASE("'./' in front of names does not matter") {
 }
 
 TEST_CASE("files that are no archive of an image each get their own reason") {
-  CHECK(has(refusal(""), "it is empty"));
-  CHECK(has(refusal("hello"), "too short"));
-  CHECK(has(refusal(std::string(4096, 'A')), "not a tar file"));
-  CHECK(has(refusal(testing::gzip(Image{}.save())), "compressed with gzip"));
-  CHECK(has(refusal(std::string(10240, '\0')), "empty tar"));
-  CHECK(has(refusal(TarBuilder().add("README", "x").finish()), "not of a Docker image"));
-  CHECK(has(refusal(TarBuilder().add("bin/", "", '5').add("etc/", "", '5').finish()), "docker export"));
-  CHECK(has(refusal(TarBuilder().add("oci-layout", "{}").add("index.json", "{}").finish()), "OCI archive without manifest.json"));
-  CHECK(has(refusal(TarBuilder().add("repositories", "{}").finish()), "older than 1.10"));
+  CHECK(mentions(refusal(""), "it is empty"));
+  CHECK(mentions(refusal("hello"), "too short"));
+  CHECK(mentions(refusal(std::string(4096, 'A')), "not a tar file"));
+  CHECK(mentions(refusal(testing::gzip(Image{}.save())), "compressed with gzip"));
+  CHECK(mentions(refusal(std::string(10240, '\0')), "empty tar"));
+  CHECK(mentions(refusal(TarBuilder().add("README", "x").finish()), "not of a Docker image"));
+  CHECK(mentions(refusal(TarBuilder().add("bin/", "", '5').add("etc/", "", '5').finish()), "docker export"));
+  CHECK(mentions(refusal(TarBuilder().add("oci-layout", "{}").add("index.json", "{}").finish()), "OCI archive without manifest.json"));
+  CHECK(mentions(refusal(TarBuilder().add("repositories", "{}").finish()), "older than 1.10"));
   TemporaryFolder folder;
   CHECK_THROWS_AS(read_archive(folder.path()), Error);
   CHECK_THROWS_AS(read_archive(folder.path() / "absent.tar"), IoError);
@@ -158,8 +153,8 @@ TEST_CASE("truncation: at every block, and by one byte") {
       if (size < manifest_end || (!oci && size == manifest_end + 512)) CHECK_THROWS_AS(read_archive(path), BadData);
       else CHECK_NOTHROW(read_archive(path));
     }
-    CHECK(has(refusal(whole.substr(0, whole.size() - 1)), "truncated"));
-    CHECK(has(refusal(whole.substr(0, 600)), "truncated"));
+    CHECK(mentions(refusal(whole.substr(0, whole.size() - 1)), "truncated"));
+    CHECK(mentions(refusal(whole.substr(0, 600)), "truncated"));
   }
 }
 
@@ -168,87 +163,87 @@ TEST_CASE("B1: names that lead elsewhere") {
     CAPTURE(name);
     CHECK(refusal(after(TarBuilder().add(name, "x"))) != "accepted");
   }
-  CHECK(has(refusal(after(TarBuilder().add("", "x"))), "no name"));
-  CHECK(has(refusal(after(TarBuilder().add(".", "x"))), "no name"));
-  CHECK(has(refusal(after(TarBuilder().long_name(std::string(64 << 10, 'n')).add("x", "x"))), "bytes long"));
-  CHECK(has(refusal(after(TarBuilder().pax(TarBuilder::record("path", std::string("a\0b", 3))).add("x", "x"))), "NUL"));
+  CHECK(mentions(refusal(after(TarBuilder().add("", "x"))), "no name"));
+  CHECK(mentions(refusal(after(TarBuilder().add(".", "x"))), "no name"));
+  CHECK(mentions(refusal(after(TarBuilder().long_name(std::string(64 << 10, 'n')).add("x", "x"))), "bytes long"));
+  CHECK(mentions(refusal(after(TarBuilder().pax(TarBuilder::record("path", std::string("a\0b", 3))).add("x", "x"))), "NUL"));
   CHECK(refusal(after(TarBuilder().add("\xff\xfe", "x"))) == "accepted");  // odd, but nobody asks for it
-  CHECK(has(refusal(with_manifest(R"([{"Config":"../../etc/passwd","Layers":[]}])")), "out of the archive"));
-  CHECK(has(refusal(with_manifest(R"([{"Config":"/etc/passwd","Layers":[]}])")), "absolute"));
+  CHECK(mentions(refusal(with_manifest(R"([{"Config":"../../etc/passwd","Layers":[]}])")), "out of the archive"));
+  CHECK(mentions(refusal(with_manifest(R"([{"Config":"/etc/passwd","Layers":[]}])")), "absolute"));
 }
 
 TEST_CASE("B2: links, devices and pipes") {
-  CHECK(has(refusal(after(TarBuilder().add("x", "", '2', "/etc"))), "out of the archive"));
-  CHECK(has(refusal(after(TarBuilder().add("x", "", '2', "../../etc"))), "out of the archive"));
-  CHECK(has(refusal(after(TarBuilder().add("x", "", '1', "../outside"))), "out of the archive"));
-  CHECK(has(refusal(after(TarBuilder().add("dir/", "", '5').add("x", "", '2', "dir").add("x/y", "data"))), "is a directory"));
-  CHECK(has(refusal(after(TarBuilder().add("x", "", '2', "nowhere"))), "missing"));
-  CHECK(has(refusal(after(TarBuilder().add("x", "", '2', "y").add("y", "", '2', "x"))), "circles"));
-  CHECK(has(refusal(after(TarBuilder().add("x", "", '2', ""))), "nowhere"));
-  CHECK(has(refusal(after(TarBuilder().add("x", "", '3'))), "device"));
-  CHECK(has(refusal(after(TarBuilder().add("x", "", '4'))), "device"));
-  CHECK(has(refusal(after(TarBuilder().add("x", "", '6'))), "FIFO"));
-  CHECK(has(refusal(after(TarBuilder().add("x", "", 'V'))), "unknown type"));
+  CHECK(mentions(refusal(after(TarBuilder().add("x", "", '2', "/etc"))), "out of the archive"));
+  CHECK(mentions(refusal(after(TarBuilder().add("x", "", '2', "../../etc"))), "out of the archive"));
+  CHECK(mentions(refusal(after(TarBuilder().add("x", "", '1', "../outside"))), "out of the archive"));
+  CHECK(mentions(refusal(after(TarBuilder().add("dir/", "", '5').add("x", "", '2', "dir").add("x/y", "data"))), "is a directory"));
+  CHECK(mentions(refusal(after(TarBuilder().add("x", "", '2', "nowhere"))), "missing"));
+  CHECK(mentions(refusal(after(TarBuilder().add("x", "", '2', "y").add("y", "", '2', "x"))), "circles"));
+  CHECK(mentions(refusal(after(TarBuilder().add("x", "", '2', ""))), "nowhere"));
+  CHECK(mentions(refusal(after(TarBuilder().add("x", "", '3'))), "device"));
+  CHECK(mentions(refusal(after(TarBuilder().add("x", "", '4'))), "device"));
+  CHECK(mentions(refusal(after(TarBuilder().add("x", "", '6'))), "FIFO"));
+  CHECK(mentions(refusal(after(TarBuilder().add("x", "", 'V'))), "unknown type"));
 }
 
 TEST_CASE("B3: sizes and extensions that lie") {
-  CHECK(has(refusal(after(TarBuilder().add_with_size("x", "", "77777777777"))), "truncated"));
-  CHECK(has(refusal(after(TarBuilder().add_with_size("x", "", std::string(12, '\xff')))), "negative"));
-  CHECK(has(refusal(after(TarBuilder().add_with_size("x", "", "\x80" + std::string(11, '\xff')))), "absurd"));
-  CHECK(has(refusal(after(TarBuilder().add_with_size("x", "", "12x45"))), "not a number"));
-  CHECK(has(refusal(after(TarBuilder().add_with_size("x/", "", "00000001000", '5'))), "claims to have data"));
-  CHECK(has(refusal(after(TarBuilder().pax(TarBuilder::record("size", "999999999999999999999")).add("x", ""))), "absurd"));
-  CHECK(has(refusal(after(TarBuilder().pax(TarBuilder::record("size", "9999999999")).add("x", ""))), "truncated"));
-  CHECK(has(refusal(after(TarBuilder().pax(TarBuilder::record("path", "a")).pax(TarBuilder::record("path", "b")).add("x", ""))), "two pax"));
-  CHECK(has(refusal(after(TarBuilder().long_name("a").long_name("b").add("x", ""))), "two long names"));
-  CHECK(has(refusal(after(TarBuilder().long_name("a").pax(TarBuilder::record("path", "b")).add("x", ""))), "two long names"));
-  CHECK(has(refusal(after(TarBuilder().pax("nonsense").add("x", ""))), "malformed"));
-  CHECK(has(refusal(after(TarBuilder().pax("99 path=x\n").add("x", ""))), "malformed"));
-  CHECK(has(refusal(after(TarBuilder().pax(TarBuilder::record("GNU.sparse.major", "1")).add("x", ""))), "sparse"));
-  CHECK(has(refusal(after(TarBuilder().add("x", "", 'S'))), "unknown type"));
-  CHECK(has(refusal(after(TarBuilder().add("g", TarBuilder::record("path", "b"), 'g').add("x", ""))), "global"));
-  CHECK(has(refusal(after(TarBuilder().add("L", std::string(2 << 20, 'n'), 'L').add("x", ""))), "absurdly long"));
-  CHECK(has(refusal(Image{}.save().substr(0, 0) + TarBuilder().long_name("a").finish()), "truncated"));
+  CHECK(mentions(refusal(after(TarBuilder().add_with_size("x", "", "77777777777"))), "truncated"));
+  CHECK(mentions(refusal(after(TarBuilder().add_with_size("x", "", std::string(12, '\xff')))), "negative"));
+  CHECK(mentions(refusal(after(TarBuilder().add_with_size("x", "", "\x80" + std::string(11, '\xff')))), "absurd"));
+  CHECK(mentions(refusal(after(TarBuilder().add_with_size("x", "", "12x45"))), "not a number"));
+  CHECK(mentions(refusal(after(TarBuilder().add_with_size("x/", "", "00000001000", '5'))), "claims to have data"));
+  CHECK(mentions(refusal(after(TarBuilder().pax(TarBuilder::record("size", "999999999999999999999")).add("x", ""))), "absurd"));
+  CHECK(mentions(refusal(after(TarBuilder().pax(TarBuilder::record("size", "9999999999")).add("x", ""))), "truncated"));
+  CHECK(mentions(refusal(after(TarBuilder().pax(TarBuilder::record("path", "a")).pax(TarBuilder::record("path", "b")).add("x", ""))), "two pax"));
+  CHECK(mentions(refusal(after(TarBuilder().long_name("a").long_name("b").add("x", ""))), "two long names"));
+  CHECK(mentions(refusal(after(TarBuilder().long_name("a").pax(TarBuilder::record("path", "b")).add("x", ""))), "two long names"));
+  CHECK(mentions(refusal(after(TarBuilder().pax("nonsense").add("x", ""))), "malformed"));
+  CHECK(mentions(refusal(after(TarBuilder().pax("99 path=x\n").add("x", ""))), "malformed"));
+  CHECK(mentions(refusal(after(TarBuilder().pax(TarBuilder::record("GNU.sparse.major", "1")).add("x", ""))), "sparse"));
+  CHECK(mentions(refusal(after(TarBuilder().add("x", "", 'S'))), "unknown type"));
+  CHECK(mentions(refusal(after(TarBuilder().add("g", TarBuilder::record("path", "b"), 'g').add("x", ""))), "global"));
+  CHECK(mentions(refusal(after(TarBuilder().add("L", std::string(2 << 20, 'n'), 'L').add("x", ""))), "absurdly long"));
+  CHECK(mentions(refusal(Image{}.save().substr(0, 0) + TarBuilder().long_name("a").finish()), "truncated"));
 }
 
 TEST_CASE("B4: checksums and twins") {
   std::string bytes = Image{}.save();
   bytes[512 + 3] ^= 1;  // the name in the second header
-  CHECK(has(refusal(bytes), "checksum"));
-  CHECK(has(refusal(after(TarBuilder().add("manifest.json", "[]"))), "twice"));
+  CHECK(mentions(refusal(bytes), "checksum"));
+  CHECK(mentions(refusal(after(TarBuilder().add("manifest.json", "[]"))), "twice"));
 }
 
 TEST_CASE("B5: manifests and configs that do not fit") {
   const Image image;
   const std::string config = image.config_path(), one = image.layer_path(0), two = image.layer_path(1);
-  CHECK(has(refusal(with_manifest("[]")), "no image"));
-  CHECK(has(refusal(with_manifest("{}")), "no image"));
-  CHECK(has(refusal(with_manifest("nonsense")), "not valid JSON"));
-  CHECK(has(refusal(with_manifest("[1e999]")), "not valid JSON"));
-  CHECK(has(refusal(with_manifest("[7]")), "malformed"));
-  CHECK(has(refusal(with_manifest(std::string(100'000, '['))), "deep"));
-  CHECK(has(refusal(with_manifest(R"([{"RepoTags":["a:1"]},{"RepoTags":["b:2"]}])")), "2 images (a:1, b:2)"));
-  CHECK(has(refusal(with_manifest(R"([{"Layers":[]}])")), "no config"));
-  CHECK(has(refusal(with_manifest(fmt::format(R"([{{"Config":"{}","Layers":["{}"]}}])", config, one))), "lists 1 layers, the config 2"));
-  CHECK(has(refusal(with_manifest(fmt::format(R"([{{"Config":"{}","Layers":["{}","gone"]}}])", config, one))), "'gone' is missing"));
-  CHECK(has(refusal(with_manifest(fmt::format(R"([{{"Config":"{}","Layers":["{}",7]}}])", config, one))), "not a text"));
-  CHECK(has(refusal(with_manifest(fmt::format(R"([{{"Config":"{}","Layers":"{}"}}])", config, one))), "not a list"));
-  CHECK(has(refusal(with_manifest(fmt::format(R"([{{"Config":"{}","Layers":["{}","{}"],"repotags":["evil:latest"]}}])", config, one, two))), "spells"));
-  CHECK(has(refusal(with_config(R"({"created":"2026-01-01T00:00:00Z"})")), "no rootfs"));
-  CHECK(has(refusal(with_config("[]")), "malformed"));
+  CHECK(mentions(refusal(with_manifest("[]")), "no image"));
+  CHECK(mentions(refusal(with_manifest("{}")), "no image"));
+  CHECK(mentions(refusal(with_manifest("nonsense")), "not valid JSON"));
+  CHECK(mentions(refusal(with_manifest("[1e999]")), "not valid JSON"));
+  CHECK(mentions(refusal(with_manifest("[7]")), "malformed"));
+  CHECK(mentions(refusal(with_manifest(std::string(100'000, '['))), "deep"));
+  CHECK(mentions(refusal(with_manifest(R"([{"RepoTags":["a:1"]},{"RepoTags":["b:2"]}])")), "2 images (a:1, b:2)"));
+  CHECK(mentions(refusal(with_manifest(R"([{"Layers":[]}])")), "no config"));
+  CHECK(mentions(refusal(with_manifest(fmt::format(R"([{{"Config":"{}","Layers":["{}"]}}])", config, one))), "lists 1 layers, the config 2"));
+  CHECK(mentions(refusal(with_manifest(fmt::format(R"([{{"Config":"{}","Layers":["{}","gone"]}}])", config, one))), "'gone' is missing"));
+  CHECK(mentions(refusal(with_manifest(fmt::format(R"([{{"Config":"{}","Layers":["{}",7]}}])", config, one))), "not a text"));
+  CHECK(mentions(refusal(with_manifest(fmt::format(R"([{{"Config":"{}","Layers":"{}"}}])", config, one))), "not a list"));
+  CHECK(mentions(refusal(with_manifest(fmt::format(R"([{{"Config":"{}","Layers":["{}","{}"],"repotags":["evil:latest"]}}])", config, one, two))), "spells"));
+  CHECK(mentions(refusal(with_config(R"({"created":"2026-01-01T00:00:00Z"})")), "no rootfs"));
+  CHECK(mentions(refusal(with_config("[]")), "malformed"));
   std::string many;
   for (int i = 0; i < 501; ++i) many += fmt::format("{}\"sha256:{}\"", i ? "," : "", std::string(64, 'a'));
-  CHECK(has(refusal(with_config(R"({"rootfs":{"diff_ids":[)" + many + "]}}")), "has 501 layers"));
-  CHECK(has(refusal(with_config(std::string((16 << 20) + 1, ' '))), "large"));
+  CHECK(mentions(refusal(with_config(R"({"rootfs":{"diff_ids":[)" + many + "]}}")), "has 501 layers"));
+  CHECK(mentions(refusal(with_config(std::string((16 << 20) + 1, ' '))), "large"));
 }
 
 TEST_CASE("B7: digests that are none") {
-  CHECK(has(refusal(with_config(R"({"rootfs":{"diff_ids":["sha256:ABC"]}})")), "no sha256 digest"));
-  CHECK(has(refusal(with_config(R"({"rootfs":{"diff_ids":["md5:d41d8cd98f00b204e9800998ecf8427e"]}})")), "no sha256 digest"));
-  CHECK(has(refusal(with_config(R"({"rootfs":{"diff_ids":["sha256:../../../../etc/passwd"]}})")), "no sha256 digest"));
+  CHECK(mentions(refusal(with_config(R"({"rootfs":{"diff_ids":["sha256:ABC"]}})")), "no sha256 digest"));
+  CHECK(mentions(refusal(with_config(R"({"rootfs":{"diff_ids":["md5:d41d8cd98f00b204e9800998ecf8427e"]}})")), "no sha256 digest"));
+  CHECK(mentions(refusal(with_config(R"({"rootfs":{"diff_ids":["sha256:../../../../etc/passwd"]}})")), "no sha256 digest"));
   TarBuilder tar;
   tar.add(std::string(64, 'a') + ".json", Image{}.config()).add("manifest.json", fmt::format(R"([{{"Config":"{}.json","Layers":[]}}])", std::string(64, 'a')));
-  CHECK(has(refusal(tar.finish()), "has the digest"));
+  CHECK(mentions(refusal(tar.finish()), "has the digest"));
 }
 
 TEST_CASE("B8: a config of another machine, or with no date, is read as it is") {
@@ -258,7 +253,7 @@ TEST_CASE("B8: a config of another machine, or with no date, is read as it is") 
   const Archive archive = read(image.save());
   CHECK(archive.architecture == "riscv64");
   CHECK(archive.identity.created == WallTime{});
-  CHECK(has(refusal(with_config(R"({"rootfs":{"diff_ids":[]},"history":[{"empty_layer":true},{"empty_layer":false}]})")), "tells of 1 layers, but there are 0"));
+  CHECK(mentions(refusal(with_config(R"({"rootfs":{"diff_ids":[]},"history":[{"empty_layer":true},{"empty_layer":false}]})")), "tells of 1 layers, but there are 0"));
 }
 
 TEST_CASE("B9: index.json cannot bring in names that manifest.json does not have") {
@@ -267,9 +262,9 @@ TEST_CASE("B9: index.json cannot bring in names that manifest.json does not have
   image.index_override = R"({"manifests":[{"annotations":{"io.containerd.image.name":"docker.io/hakuriver/env:base"}}]})";
   CHECK(refusal(image.save()) == "accepted");
   image.index_override = R"({"manifests":[{"annotations":{"io.containerd.image.name":"docker.io/library/debian:12"}}]})";
-  CHECK(has(refusal(image.save()), "'debian:12'"));
+  CHECK(mentions(refusal(image.save()), "'debian:12'"));
   image.index_override = R"({"manifests":[7]})";
-  CHECK(has(refusal(image.save()), "malformed"));
+  CHECK(mentions(refusal(image.save()), "malformed"));
 }
 
 TEST_CASE("control characters of a hostile archive do not reach the terminal") {

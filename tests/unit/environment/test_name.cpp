@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "../mentions.hpp"
 #include "base/error.hpp"
 #include "environment/name.hpp"
 
@@ -8,7 +9,7 @@ using namespace riverbox::environment;
 
 namespace {
 
-std::string refusal(std::string_view name) {
+std::string name_refusal(std::string_view name) {
   try {
     EnvironmentName::parse(name);
   } catch (const InvalidInput& error) {
@@ -16,8 +17,6 @@ std::string refusal(std::string_view name) {
   }
   return "accepted";
 }
-
-bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 
@@ -31,37 +30,37 @@ TEST_CASE("ordinary names are accepted") {
 }
 
 TEST_CASE("upper case is answered with the lower-case name") {
-  CHECK(refusal("MyEnv") == "environment names are lower case: 'MyEnv' is not allowed. Use 'myenv'.");
+  CHECK(name_refusal("MyEnv") == "environment names are lower case: 'MyEnv' is not allowed. Use 'myenv'.");
 }
 
 TEST_CASE("every wrong name says what is wrong with it") {
-  CHECK(has(refusal(""), "empty"));
-  CHECK(has(refusal("-rf"), "cannot start with '-'"));
-  CHECK(has(refusal("--help"), "cannot start with '-'"));
-  CHECK(has(refusal("../x"), "cannot contain '/'"));
-  CHECK(has(refusal("a/b"), "cannot contain '/'"));
-  CHECK(has(refusal(".."), "cannot start with '.'"));
-  CHECK(has(refusal(".hidden"), "cannot start with '.'"));
-  CHECK(has(refusal("my env"), "spaces"));
-  CHECK(has(refusal("env\n"), "line break"));
-  CHECK(has(refusal("env\x1b[31m"), "control characters"));
-  CHECK(has(refusal("\xf0\x9f\x90\xb3"), "plain ASCII"));
-  CHECK(has(refusal("a:b"), "cannot contain ':'"));
-  CHECK(has(refusal(std::string(300, 'a')), "300 characters"));
-  CHECK(has(refusal("env-"), "cannot end with '-'"));
-  CHECK(has(refusal("env."), "cannot end with '.'"));
+  CHECK(mentions(name_refusal(""), "empty"));
+  CHECK(mentions(name_refusal("-rf"), "cannot start with '-'"));
+  CHECK(mentions(name_refusal("--help"), "cannot start with '-'"));
+  CHECK(mentions(name_refusal("../x"), "cannot contain '/'"));
+  CHECK(mentions(name_refusal("a/b"), "cannot contain '/'"));
+  CHECK(mentions(name_refusal(".."), "cannot start with '.'"));
+  CHECK(mentions(name_refusal(".hidden"), "cannot start with '.'"));
+  CHECK(mentions(name_refusal("my env"), "spaces"));
+  CHECK(mentions(name_refusal("env\n"), "line break"));
+  CHECK(mentions(name_refusal("env\x1b[31m"), "control characters"));
+  CHECK(mentions(name_refusal("\xf0\x9f\x90\xb3"), "plain ASCII"));
+  CHECK(mentions(name_refusal("a:b"), "cannot contain ':'"));
+  CHECK(mentions(name_refusal(std::string(300, 'a')), "300 characters"));
+  CHECK(mentions(name_refusal("env-"), "cannot end with '-'"));
+  CHECK(mentions(name_refusal("env."), "cannot end with '.'"));
 }
 
 TEST_CASE("Docker's grammar for repository names is obeyed") {
   for (const char* name : {"a..b", "a___b", "a.-b", "a_.b", "a-_b"}) {
     CAPTURE(name);
     CHECK_FALSE(EnvironmentName::is_valid(name));
-    CHECK(has(refusal(name), "Docker repository name"));
+    CHECK(mentions(name_refusal(name), "Docker repository name"));
   }
 }
 
 TEST_CASE("refusals show no raw bytes from outside") {
   for (const char* name : {"a\x1b]0;title\x07", "a\nb", "\xff\xfe"}) {
-    for (const char c : refusal(name)) CHECK(static_cast<unsigned char>(c) >= 0x20);
+    for (const char c : name_refusal(name)) CHECK(static_cast<unsigned char>(c) >= 0x20);
   }
 }

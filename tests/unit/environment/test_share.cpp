@@ -16,7 +16,7 @@ using testing::TemporaryFolder;
 
 namespace {
 
-std::string parsed(std::string_view file) {
+std::string name_in(std::string_view file) {
   const auto found = Share::parse_file_name(file);
   return found ? fmt::format("{} {}", found->first.str(), found->second) : "no";
 }
@@ -24,24 +24,24 @@ std::string parsed(std::string_view file) {
 }  // namespace
 
 TEST_CASE("file names: the last number is the version") {
-  CHECK(parsed("env-1700000000.tar") == "env 1700000000");
-  CHECK(parsed("a-007.tar") == "a 7");
-  CHECK(parsed("x-1700000000-1700000001.tar") == "x-1700000000 1700000001");
-  CHECK(parsed("con-123.tar") == "con 123");
-  CHECK(parsed("a-9223372036854775807.tar") == "a 9223372036854775807");
+  CHECK(name_in("env-1700000000.tar") == "env 1700000000");
+  CHECK(name_in("a-007.tar") == "a 7");
+  CHECK(name_in("x-1700000000-1700000001.tar") == "x-1700000000 1700000001");
+  CHECK(name_in("con-123.tar") == "con 123");
+  CHECK(name_in("a-9223372036854775807.tar") == "a 9223372036854775807");
 }
 
 TEST_CASE("file names that are not ours") {
   for (const char* file : {"a-9223372036854775808.tar", "a-99999999999999999999999.tar", "MyEnv-1.tar", "env.tar", "env-.tar", "-1.tar", "env-1.tar.gz",
                            "env-1", ".riverbox-env-1.tar.12.ab.part", "env-x.tar", "env-+1.tar", "env- 1.tar", ".tar", "a..b-1.tar", ".nfs0001-1.tar", ""}) {
     CAPTURE(file);
-    CHECK(parsed(file) == "no");
+    CHECK(name_in(file) == "no");
   }
 }
 
 TEST_CASE("names and versions make the round trip") {
   const auto name = EnvironmentName::parse("x-1700000000");
-  CHECK(parsed(Share::file_name(name, 42)) == "x-1700000000 42");
+  CHECK(name_in(Share::file_name(name, 42)) == "x-1700000000 42");
 }
 
 TEST_CASE("a listing groups, sorts and ignores") {

@@ -26,7 +26,7 @@ struct Saved {
       : path(folder.write("env-1.tar", bytes.empty() ? image.save() : bytes)), file(path, folder.path() / "env-1.json") {}
 };
 
-Image oci_image(std::vector<std::string> layers) {
+Image oci_image_of(std::vector<std::string> layers) {
   Image image;
   image.layers = std::move(layers);
   image.oci = image.oci_manifest = true;
@@ -100,9 +100,9 @@ TEST_CASE("a file that a missing layer needs too stays, in either layout") {
 }
 
 TEST_CASE("a containerd store: only blobs that are known, and only where there is a manifest") {
-  Saved saved(oci_image({"one", "two", "three"}));
+  Saved saved(oci_image_of({"one", "two", "three"}));
   const Archive& archive = saved.file.archive();
-  CHECK(archive.manifest_digest == oci_image({"one", "two", "three"}).manifest_digest());
+  CHECK(archive.manifest_digest == oci_image_of({"one", "two", "three"}).manifest_digest());
   CHECK(layer_blobs(archive) == std::set<std::string>{"sha256:" + hex_of("one"), "sha256:" + hex_of("two"), "sha256:" + hex_of("three")});
   const Shipment shipment = ship_without(archive, {"sha256:" + hex_of("one"), "sha256:" + hex_of("three"), "sha256:" + hex_of("nine")});
   CHECK(shipment.layers == Layers{1});
@@ -110,7 +110,7 @@ TEST_CASE("a containerd store: only blobs that are known, and only where there i
   CHECK(ship_without(archive, {}).left_out == 0);
 
   // The same layers compressed are other blobs, whatever the diff IDs say.
-  Image gzipped = oci_image({"one", "two", "three"});
+  Image gzipped = oci_image_of({"one", "two", "three"});
   gzipped.compressed = true;
   Saved other(gzipped);
   CHECK(other.file.archive().identity.diff_ids == archive.identity.diff_ids);
@@ -168,14 +168,14 @@ TEST_CASE("a thin stream holds the missing layers, the documents and nothing els
 }
 
 TEST_CASE("a manifest counts only if it is of exactly these files") {
-  const Image good = oci_image({"one", "two"});
+  const Image good = oci_image_of({"one", "two"});
   CHECK(Saved(good).file.archive().manifest_digest == good.manifest_digest());
 
   Image swapped = good;
-  swapped.oci_manifest_override = oci_image({"two", "one"}).oci_manifest_text();
+  swapped.oci_manifest_override = oci_image_of({"two", "one"}).oci_manifest_text();
   CHECK(Saved(swapped).file.archive().manifest_digest.empty());
   Image shorter = good;
-  shorter.oci_manifest_override = oci_image({"one"}).oci_manifest_text();
+  shorter.oci_manifest_override = oci_image_of({"one"}).oci_manifest_text();
   CHECK(Saved(shorter).file.archive().manifest_digest.empty());
   Image wrong_size = good;
   wrong_size.oci_manifest_override = good.oci_manifest_text();
@@ -213,7 +213,7 @@ TEST_CASE("a manifest counts only if it is of exactly these files") {
 }
 
 TEST_CASE("with an index only the documents are read; without one, with a false or an old one, the headers") {
-  Image image = oci_image({std::string(200'000, 'a'), std::string(200'000, 'b')});
+  Image image = oci_image_of({std::string(200'000, 'a'), std::string(200'000, 'b')});
   TemporaryFolder folder;
   const auto tar = folder.write("env-1.tar", image.save());
   const auto index = folder.path() / ".riverbox" / "env-1.json";

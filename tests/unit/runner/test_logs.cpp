@@ -60,7 +60,7 @@ private:
   std::string subprotocol_ = "riverbox.logs.v1";
 };
 
-struct Fixture {
+struct LogsFixture {
   test::TemporaryFolder dir;
   boost::asio::io_context loop;
   os::WorkerPool readers{"readers", 2};
@@ -91,7 +91,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("output lands in its two files, with folders made and mode 0644") {
-  Fixture f;
+  LogsFixture f;
   LogFiles files(f.log, false);
   files.begin_pass();
   files.consume(false, "hello ");
@@ -107,7 +107,7 @@ TEST_CASE("output lands in its two files, with folders made and mode 0644") {
 }
 
 TEST_CASE("output that is read again from its first byte is not doubled") {
-  Fixture f;
+  LogsFixture f;
   LogFiles files(f.log, false);
   files.begin_pass();
   files.consume(false, "abc");
@@ -119,7 +119,7 @@ TEST_CASE("output that is read again from its first byte is not doubled") {
 }
 
 TEST_CASE("after a restart the file is written over and never shorter in between") {
-  Fixture f;
+  LogsFixture f;
   fs::create_directories(f.dir.path() / "out");
   std::ofstream(f.dir.path() / "out/5.out") << "abcdef plus torn bytes";
   LogFiles files(f.log, true);
@@ -131,7 +131,7 @@ TEST_CASE("after a restart the file is written over and never shorter in between
 }
 
 TEST_CASE("a symlink in the place of an output file is not followed, the task goes on, the user is told") {
-  Fixture f;
+  LogsFixture f;
   fs::create_directories(f.dir.path() / "out");
   std::ofstream(f.dir.path() / "victim") << "precious";
   fs::create_symlink(f.dir.path() / "victim", f.dir.path() / "out/5.out");
@@ -146,7 +146,7 @@ TEST_CASE("a symlink in the place of an output file is not followed, the task go
 }
 
 TEST_CASE("a FIFO in the place of an output file does not hang the task") {
-  Fixture f;
+  LogsFixture f;
   fs::create_directories(f.dir.path() / "out");
   REQUIRE(mkfifo((f.dir.path() / "out/5.out").c_str(), 0600) == 0);
   LogFiles files(f.log, false);
@@ -154,7 +154,7 @@ TEST_CASE("a FIFO in the place of an output file does not hang the task") {
 }
 
 TEST_CASE("a file that failed gets its output in the next pass") {
-  Fixture f;
+  LogsFixture f;
   std::ofstream(f.dir.path() / "out") << "a file where the folder should be";
   LogFiles files(f.log, false);
   files.begin_pass();
@@ -170,7 +170,7 @@ TEST_CASE("a file that failed gets its output in the next pass") {
 
 TEST_CASE("a full disk is noticed, reported, and does not stop the reading") {
   if (access("/dev/full", W_OK) != 0) return;
-  Fixture f;
+  LogsFixture f;
   auto full = std::make_shared<AttemptLog>("/dev/full", f.dir.path() / "e");
   LogFiles files(full, false);
   files.begin_pass();
@@ -182,7 +182,7 @@ TEST_CASE("a full disk is noticed, reported, and does not stop the reading") {
 }
 
 TEST_CASE("a follower gets what is there, what comes, and the end") {
-  Fixture f;
+  LogsFixture f;
   LogFiles files(f.log, false);
   files.begin_pass();
   files.consume(false, "first ");
@@ -203,7 +203,7 @@ TEST_CASE("a follower gets what is there, what comes, and the end") {
 }
 
 TEST_CASE("offsets make a reconnect lose and double nothing, also those beyond the end") {
-  Fixture f;
+  LogsFixture f;
   LogFiles files(f.log, false);
   files.begin_pass();
   files.consume(false, "0123456789");
@@ -218,7 +218,7 @@ TEST_CASE("offsets make a reconnect lose and double nothing, also those beyond t
 }
 
 TEST_CASE("a slow follower stops the reading and misses nothing") {
-  Fixture f;
+  LogsFixture f;
   LogFiles files(f.log, false);
   files.begin_pass();
   const std::string megabyte(1 << 20, 'x');
@@ -246,7 +246,7 @@ TEST_CASE("a slow follower stops the reading and misses nothing") {
 }
 
 TEST_CASE("a log that cannot be read ends the stream without \"end\"") {
-  Fixture f;
+  LogsFixture f;
   f.log->grown(false, 10);  // the file does not exist
   auto stream = f.follow();
   CHECK(f.run_until([&] { return f.socket->closed_with != 0; }));
@@ -255,7 +255,7 @@ TEST_CASE("a log that cannot be read ends the stream without \"end\"") {
 }
 
 TEST_CASE("an unknown attempt closes the stream with a reason") {
-  Fixture f;
+  LogsFixture f;
   CHECK(f.hub.find({TaskId(6), 1}) == nullptr);
   f.log = nullptr;
   auto stream = f.follow();

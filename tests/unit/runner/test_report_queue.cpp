@@ -41,7 +41,7 @@ TaskReport report(unsigned id, TaskState state) {
   return r;
 }
 
-struct Fixture {
+struct QueueFixture {
   test::TemporaryFolder dir;
   store::Database database{dir.path() / "r.db", store::kRunnerMigrations};
   Sink sink;
@@ -53,7 +53,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("what was reported while the host was away is sent first, in order, then synced, then the rest") {
-  Fixture f;
+  QueueFixture f;
   ReportQueue queue(f.database, f.deliver());
   for (unsigned i = 1; i <= 50; ++i) queue.add(report(i, TaskState::running));
   queue.replay(3);
@@ -70,7 +70,7 @@ TEST_CASE("what was reported while the host was away is sent first, in order, th
 }
 
 TEST_CASE("unacknowledged reports come again on the next link, also after a restart; acknowledged ones do not") {
-  Fixture f;
+  QueueFixture f;
   std::int64_t second = 0;
   {
     ReportQueue queue(f.database, f.deliver());
@@ -95,7 +95,7 @@ TEST_CASE("unacknowledged reports come again on the next link, also after a rest
 }
 
 TEST_CASE("an acknowledgement of what was never sent deletes nothing") {
-  Fixture f;
+  QueueFixture f;
   ReportQueue queue(f.database, f.deliver());
   queue.replay(1);
   queue.add(report(1, TaskState::running));
@@ -108,7 +108,7 @@ TEST_CASE("an acknowledgement of what was never sent deletes nothing") {
 }
 
 TEST_CASE("a final report is durable, and its attempt forgotten, when finish() returns") {
-  Fixture f;
+  QueueFixture f;
   store::AttemptRepository attempts(f.database);
   TaskSpec task;
   task.id = TaskId(9);
@@ -123,7 +123,7 @@ TEST_CASE("a final report is durable, and its attempt forgotten, when finish() r
 }
 
 TEST_CASE("reports of many threads arrive in the order of their numbers") {
-  Fixture f;
+  QueueFixture f;
   ReportQueue queue(f.database, f.deliver());
   queue.replay(1);
   std::vector<std::thread> threads;

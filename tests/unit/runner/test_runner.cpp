@@ -13,7 +13,7 @@ using test::json;
 
 namespace {
 
-struct Fixture {
+struct RunnerFixture {
   test::TemporaryFolder dir;
   boost::asio::io_context loop;
   FakeHost host{loop};
@@ -47,7 +47,7 @@ struct Fixture {
   bool synced(int links = 1) {
     return host.wait([&] { return host.of_type("synced").size() >= static_cast<size_t>(links); });
   }
-  ~Fixture() {
+  ~RunnerFixture() {
     if (runner) runner->stop();
     runner.reset();
   }
@@ -56,7 +56,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("a runner says hello, then synced, then beats") {
-  Fixture f;
+  RunnerFixture f;
   f.host.token = "secret";
   f.start("secret");
   REQUIRE(f.host.wait([&] { return f.host.of_type("heartbeat").size() >= 3; }));
@@ -69,7 +69,7 @@ TEST_CASE("a runner says hello, then synced, then beats") {
 }
 
 TEST_CASE("start() never throws for a host that is away; the runner finds it when it comes") {
-  Fixture f;
+  RunnerFixture f;
   auto port = f.host.port();
   f.host.go_away();
   f.start();
@@ -79,7 +79,7 @@ TEST_CASE("start() never throws for a host that is away; the runner finds it whe
 }
 
 TEST_CASE("a host that restarts is joined again") {
-  Fixture f;
+  RunnerFixture f;
   f.start();
   REQUIRE(f.synced());
   auto port = f.host.port();
@@ -91,7 +91,7 @@ TEST_CASE("a host that restarts is joined again") {
 }
 
 TEST_CASE("a wrong token is tried again, not given up") {
-  Fixture f;
+  RunnerFixture f;
   f.host.token = "right";
   f.start("wrong");
   REQUIRE(f.host.wait([&] { return f.host.refused >= 1; }));
@@ -100,7 +100,7 @@ TEST_CASE("a wrong token is tried again, not given up") {
 }
 
 TEST_CASE("a refused hello leads to another try") {
-  Fixture f;
+  RunnerFixture f;
   f.host.refusal = {{"type", "refused"}, {"message", "the name is in use"}};
   f.start();
   REQUIRE(f.host.wait([&] { return f.host.of_type("hello").size() == 1; }));
@@ -109,7 +109,7 @@ TEST_CASE("a refused hello leads to another try") {
 }
 
 TEST_CASE("rubbish from the host is ignored and the link stays") {
-  Fixture f;
+  RunnerFixture f;
   f.start();
   REQUIRE(f.synced());
   f.host.link->send("{{{", false);
@@ -123,7 +123,7 @@ TEST_CASE("rubbish from the host is ignored and the link stays") {
 }
 
 TEST_CASE("a task that cannot run fails with a reason, and is over for the runner") {
-  Fixture f;
+  RunnerFixture f;
   f.start();
   REQUIRE(f.synced());
 
@@ -156,7 +156,7 @@ TEST_CASE("a task that cannot run fails with a reason, and is over for the runne
 }
 
 TEST_CASE("a second copy of a dispatch starts nothing") {
-  Fixture f;
+  RunnerFixture f;
   f.start();
   REQUIRE(f.synced());
   f.host.dispatch(f.task(1));
@@ -168,7 +168,7 @@ TEST_CASE("a second copy of a dispatch starts nothing") {
 }
 
 TEST_CASE("reports that the host never acknowledged come again after a break and after a restart of the runner") {
-  Fixture f;
+  RunnerFixture f;
   f.host.acknowledge = false;
   f.start();
   REQUIRE(f.synced());
@@ -198,7 +198,7 @@ TEST_CASE("reports that the host never acknowledged come again after a break and
 }
 
 TEST_CASE("pause and open_logs of what is not here are answered") {
-  Fixture f;
+  RunnerFixture f;
   f.start();
   REQUIRE(f.synced());
   f.host.send({{"type", "pause"}, {"task_id", "99"}, {"attempt", 1}, {"request", "r9"}});
@@ -211,7 +211,7 @@ TEST_CASE("pause and open_logs of what is not here are answered") {
 }
 
 TEST_CASE("a bad node name is an error at once") {
-  Fixture f;
+  RunnerFixture f;
   auto config = f.config();
   config.runner.name = "a b";
   CHECK_THROWS_AS(runner::Runner(f.loop, {config, ""}), InvalidInput);

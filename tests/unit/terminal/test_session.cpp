@@ -186,7 +186,7 @@ struct Screen {
 
 TEST_CASE("session: commands from a pipe, output into a pipe, the exit status is ours") {
   for (auto kind : {Host::Kind::riverbox, Host::Kind::classic}) {
-    Host host(kind, [kind](int peer) {
+    Host host(kind, [](int peer) {
       std::string typed;
       char c;
       while (::recv(peer, &c, 1, 0) == 1 && c != '\x04') typed += c;
