@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BASE = Path(os.environ.get("RIVERBOX_TEST_DIR", "/var/tmp"))  # ext4 or xfs, not tmpfs: Docker's data roots lie here
+BASE = Path(os.environ.get("RIVERBOX_TEST_DIR", "/var/tmp"))  # Docker's data roots lie here
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "riverbox-tests"
 
 _cleanups = []
