@@ -17,7 +17,7 @@ ContainerChain::ContainerChain(docker::Engine& engine, const docker::Naming& nam
     : engine_(engine), naming_(naming), name_(std::move(name)), proper_(naming.environment_container(name_)),
       next_(naming.next_container(name_)), previous_(naming.previous_container(name_)) {}
 
-// create next, previous <- proper, proper <- next, remove previous: at every moment the names tell how far it came.
+// create next, previous <- proper, proper <- next, and then remove previous: at every moment the names tell how far it came.
 void ContainerChain::renew(const docker::Container& current, const std::string& image_id) {
   // The label tells that the image is ours, and which one of ours came before: that goes when nothing needs it, whoever is there to see to it.
   const std::string chained = naming_.label("chained");
@@ -29,8 +29,11 @@ void ContainerChain::renew(const docker::Container& current, const std::string& 
   engine_.clone_container(current, next_, image_id, labels);
   engine_.rename_container(proper_, previous_);
   engine_.rename_container(next_, proper_);
+}
+
+void ContainerChain::drop_previous() {
   try {
-    engine_.remove_container(previous_, true, true);
+    remove_if_ours(previous_);
   } catch (const docker::DockerError& error) {  // settle() removes it another time
     log::warning("environment", "the container of the version before stays", {{"container", previous_}, {"reason", error.what()}});
   }

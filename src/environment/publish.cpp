@@ -204,6 +204,7 @@ private:
         chain_.settle();
       }
       if (intent_.was_running) engine_.start_container(intent_.container);
+      chain_.drop_previous();
     });
   }
 
@@ -237,6 +238,7 @@ private:
 
   void publish_file(os::PendingFile& file) {
     report("verifying", archive_.size_bytes, archive_.size_bytes);
+    file.sync();           // while the engine removes the old container
     running_again_.get();  // no version without its container running again
     cancel_.check("packaging an environment");
     report("publishing", archive_.size_bytes, archive_.size_bytes);

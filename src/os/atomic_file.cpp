@@ -34,6 +34,8 @@ PendingFile::~PendingFile() {
   if (!published_) ::unlink(temporary_.c_str());  // while the descriptor is open: nobody else can have the name
 }
 
+void PendingFile::sync() { sync_to_disk(fd_.get(), temporary_); }
+
 void PendingFile::publish(const std::filesystem::path& final_path) {
   struct stat ours {};
   if (::fstat(fd_.get(), &ours) != 0) throw IoError("examine " + temporary_.string(), errno);

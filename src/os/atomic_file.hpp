@@ -16,6 +16,8 @@ public:
   PendingFile(PendingFile&&) = delete;
   int fd() const { return fd_.get(); }
   const std::filesystem::path& temporary_path() const { return temporary_; }
+  // fsync before its time, so that publish() finds little to do.
+  void sync();
   // fsync, close, rename(2) over `final_path`, fsync folder. The errors of close are errors here. A rename whose
   // reply was lost (temporary gone, final has our inode) counts as success.
   void publish(const std::filesystem::path& final_path);

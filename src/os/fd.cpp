@@ -118,12 +118,16 @@ void fsync_dir(const std::filesystem::path& dir) {
   if (::fsync(fd.get()) != 0 && errno != EINVAL && errno != ENOTSUP) fail("sync the folder", place, errno);
 }
 
-void sync_and_close(UniqueFd fd, const std::filesystem::path& path_for_message) {
-  while (::fsync(fd.get()) != 0) {
+void sync_to_disk(int fd, const std::filesystem::path& path_for_message) {
+  while (::fsync(fd) != 0) {
     if (errno == EINTR) continue;
     if (errno == EINVAL || errno == ENOTSUP) break;  // a pipe or a device
     fail("sync", path_for_message, errno);
   }
+}
+
+void sync_and_close(UniqueFd fd, const std::filesystem::path& path_for_message) {
+  sync_to_disk(fd.get(), path_for_message);
   if (::close(fd.release()) != 0 && errno != EINTR) fail("close", path_for_message, errno);
 }
 

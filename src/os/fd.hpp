@@ -35,6 +35,7 @@ void pwrite_all(int fd, std::string_view bytes, std::uint64_t offset, const std:
 // Returns how many it were, one at least: a file that ends before is BadData. Errors name the path that is written.
 std::uint64_t copy_range(int from, int to, std::uint64_t offset, std::uint64_t size_bytes, const std::filesystem::path& path_for_message);
 void fsync_dir(const std::filesystem::path& dir);
+void sync_to_disk(int fd, const std::filesystem::path& path_for_message);  // fsync
 // fsync + close; NFS and quota errors appear here.
 void sync_and_close(UniqueFd fd, const std::filesystem::path& path_for_message);
 
