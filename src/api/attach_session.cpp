@@ -74,7 +74,7 @@ private:
 
   void changed(const store::TaskRecord& task) {
     if (over_) return;
-    bool first = !task_;
+    const bool first = !task_ || task_->state == TaskState::pending;
     task_ = task;
     send({{"type", "status"}, {"task", task_shape(task, services_.config.paths.shared_dir)}});
     if (first) open_source();
@@ -82,7 +82,7 @@ private:
   }
 
   void open_source() {
-    if (over_ || source_done_ || stream_ || reading_file_) return;
+    if (over_ || source_done_ || stream_ || reading_file_ || task_->state == TaskState::pending) return;  // what waits has no output; its start is told
     if (is_final(task_->state)) return read_files();
     if (!ask_runner()) retry_later();
   }

@@ -7,9 +7,8 @@
 namespace riverbox::api {
 
 void list_nodes(CallPtr call) {
-  auto usage = call->services.tasks.usage();
   Json out = Json::array();
-  for (const auto& node : call->services.nodes.all()) out.push_back(node_shape(node, usage[node.description.hostname]));
+  for (const auto& node : call->services.nodes.all()) out.push_back(node_shape(node, call->services.tasks.usage_of(node.description.hostname)));
   call->reply(out);
 }
 

@@ -36,6 +36,7 @@ const std::vector<Route>& routes() {
       // tasks
       {"POST", "/submit", Lane::share, Access::token, submit},
       {"GET", "/status/{id}", Lane::state, Access::token, task_status},
+      {"GET", "/tasks/{id}/explain", Lane::state, Access::token, explain_task},
       {"GET", "/tasks", Lane::state, Access::token, list_tasks},
       {"POST", "/kill/{id}", Lane::state, Access::token, kill_task},
       {"POST", "/command/{id}/{action}", Lane::state, Access::token, control_task},

@@ -1,4 +1,6 @@
 // Parsing of what clients and runners send: every field is checked here, once.
+#include <cstdlib>
+
 #include "api/shapes.hpp"
 #include "base/error.hpp"
 #include "base/strings.hpp"
@@ -7,6 +9,9 @@ namespace riverbox::api {
 namespace {
 
 using nlohmann::json;
+
+constexpr std::int64_t kMaxPriority = 1000;
+constexpr size_t kMaxClientId = 200;
 
 [[noreturn]] void wrong(const std::string& field, const char* expected) {
   throw InvalidInput("field '" + field + "' must be " + expected);
@@ -116,11 +121,26 @@ host::Submission parse_submission(const json& body, const Config& config) {
   auto mounts = field(body, "additional_mounts") ? texts(body, "additional_mounts") : config.docker.additional_mounts;
   for (const auto& mount : mounts) spec.mounts.push_back(MountSpec::parse(mount));
 
+  if (auto no_wait = field(body, "no_wait")) {
+    if (!no_wait->is_boolean()) wrong("no_wait", "true or false");
+    out.may_wait = !no_wait->get<bool>();
+  }
+  if (auto priority = field(body, "priority")) {
+    if (!priority->is_number_integer() || std::abs(priority->get<std::int64_t>()) > kMaxPriority) wrong("priority", "a whole number from -1000 to 1000");
+    spec.priority = priority->get<int>();
+  }
+  spec.gpu_count = static_cast<int>(number(body, "gpu_count", 0, 1023));
+  for (const auto& id : texts(body, "after")) spec.after.push_back(TaskId::parse(id));
+  if (!spec.after.empty() && !out.may_wait) throw InvalidInput("after and no_wait contradict each other", "Leave one of them out.");
+  out.client_id = text(body, "client_id", "");
+  if (out.client_id.size() > kMaxClientId) wrong("client_id", "at most 200 bytes long");
+
   auto targets = texts(body, "targets");
   auto gpus = gpu_lists(body, targets.size());
   for (size_t i = 0; i < targets.size(); ++i) {
     auto target = Target::parse(targets[i]);
     if (!gpus[i].empty()) target.gpus = gpus[i];
+    if (spec.gpu_count > 0 && !target.gpus.empty()) throw InvalidInput("gpu_count cannot go with GPUs that are named", "Ask for so many, or for these.");
     out.targets.push_back(std::move(target));
   }
   return out;

@@ -19,15 +19,15 @@ Json submitted_shape(Call& call, const host::Submitted& submitted) {
   for (const auto& task : submitted.tasks) ids.push_back(task.spec.id.str());
   auto count = std::to_string(submitted.tasks.size());
   Json out;
-  if (submitted.failed.empty()) {
-    auto node = call.services.nodes.find(submitted.tasks.back().node);
-    out["message"] = "Task batch submitted successfully. " + count + " tasks created.";
-    out["task_ids"] = ids;
-    out["assigned_node"] = {{"hostname", submitted.tasks.back().node}, {"url", node ? "http://" + node->description.address : ""}};
-    return out;
-  }
-  out["message"] = "Task batch submitted. " + count + " tasks created. Some targets failed.";
+  const auto waiting = std::count_if(submitted.tasks.begin(), submitted.tasks.end(), [](const auto& task) { return task.state == TaskState::pending; });
+  out["message"] = submitted.failed.empty() ? "Task batch submitted successfully. " + count + " tasks created."
+                                            : "Task batch submitted. " + count + " tasks created. Some targets failed.";
+  if (waiting > 0) out["message"] = out["message"].get<std::string>() + " " + std::to_string(waiting) + " of them wait for a free place.";
   out["task_ids"] = ids;
+  if (submitted.failed.empty() && submitted.tasks.back().state != TaskState::pending) {
+    auto node = call.services.nodes.find(submitted.tasks.back().node);
+    out["assigned_node"] = {{"hostname", submitted.tasks.back().node}, {"url", node ? "http://" + node->description.address : ""}};
+  }
   for (const auto& f : submitted.failed) out["failed_targets"].push_back({{"target", f.target}, {"reason", f.reason}});
   return out;
 }
@@ -81,12 +81,28 @@ void submit(CallPtr call) {
   submission.spec.exact = !submission.version.empty();
   submission.spec.tarball = submission.spec.exact ? call->services.versions.find(name.str(), submission.version).tarball
                                                   : newest_archive(call->services.environments.share(), name);
+  submission.image = call->services.versions.fingerprint(submission.spec.tarball);
   on_lane(call, Lane::state, [call, submission] {
     call->reply(submitted_shape(*call, call->services.tasks.submit(submission)), 202);
   });
 }
 
 void task_status(CallPtr call) { call->reply(shape(*call, call->services.tasks.get(TaskId::parse(call->parameter("id"))))); }
+
+void explain_task(CallPtr call) {
+  const auto explanation = call->services.tasks.explain(TaskId::parse(call->parameter("id")));
+  const auto& task = explanation.task;
+  Json out{{"task_id", task.spec.id.str()}, {"status", std::string(to_string(task.state))}, {"node", task.node.empty() ? Json(nullptr) : Json(task.node)},
+           {"placement", task.placement.empty() ? Json(nullptr) : Json(task.placement)}, {"message", task.message}};
+  for (const TaskId id : explanation.after) out["after"].push_back({{"task_id", id.str()}, {"status", std::string(to_string(call->services.tasks.get(id).state))}});
+  if (explanation.waiting) {
+    out["position"] = explanation.waiting->position;
+    out["kept_node"] = explanation.waiting->kept.empty() ? Json(nullptr) : Json(explanation.waiting->kept);
+    out["reasons"] = Json::array();
+    for (const auto& [node, reason] : explanation.waiting->refusals) out["reasons"].push_back({{"node", node}, {"reason", reason}});
+  }
+  call->reply(out);
+}
 
 void list_tasks(CallPtr call) {
   const auto& query = call->request.query;

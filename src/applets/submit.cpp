@@ -23,6 +23,11 @@ auto option_value(const char* option, const Parse& parse) {
   }
 }
 
+std::int64_t whole_number(const char* option, const std::string& text) {
+  if (const auto value = parse_i64(text)) return *value;
+  throw UsageError(std::string(option) + ": '" + text + "' is no whole number.");
+}
+
 Json environment_variables(const Arguments& arguments) {
   Json variables = Json::object();
   for (const std::string& item : arguments.all("--env")) {
@@ -68,7 +73,8 @@ std::string id_list(const std::vector<TaskId>& ids) {
 
 // " to node1", where the host says so.
 std::string destination(const Json& answer, size_t tasks) {
-  if (tasks != 1 || !answer.contains("assigned_node") || !answer["assigned_node"].is_object()) return {};
+  if (tasks != 1) return {};
+  if (!answer.contains("assigned_node") || !answer["assigned_node"].is_object()) return ", and waits for a free place";
   return " to " + printable(text_of(answer["assigned_node"], "hostname", "a node"));
 }
 
@@ -113,6 +119,10 @@ std::vector<Option> submit_options() {
       {.names = "--container", .value = "NAME[@VERSION]", .help = "the environment to run in, the newest version or this one", .complete = "environments"},
       {.names = "--cores", .value = "N", .help = "cores to reserve (1); 0 = no limit"},
       {.names = "--memory", .value = "SIZE", .help = "memory limit: 512M, 4G, ..."},
+      {.names = "--gpus", .value = "N", .help = "so many GPUs, whichever are free (with --target NODE::0,1: these)"},
+      {.names = "--priority", .value = "N", .help = "from -1000 to 1000 (0); higher starts earlier"},
+      {.names = "--after", .value = "TASK", .help = "start when this task has completed; repeatable", .complete = "tasks"},
+      {.names = "--no-wait", .help = "refuse what cannot start now, instead of queueing it"},
       {.names = "--env", .value = "KEY=VALUE", .help = "an environment variable; repeatable"},
       {.names = "--mount", .value = "HOST:CONTAINER[:ro]", .help = "an extra mount; repeatable"},
       {.names = "--privileged", .help = "run the container privileged"},
@@ -134,6 +144,10 @@ Json submission(const Arguments& arguments) {
   const auto core_count = parse_u64(cores);
   if (!core_count || *core_count > 1u << 20) throw UsageError("--cores: '" + cores + "' is no number of cores.");
   body["required_cores"] = *core_count;
+  if (const auto gpus = arguments.find("--gpus")) body["gpu_count"] = whole_number("--gpus", *gpus);
+  if (const auto priority = arguments.find("--priority")) body["priority"] = whole_number("--priority", *priority);
+  if (const auto after = arguments.all("--after"); !after.empty()) body["after"] = after;
+  if (arguments.has("--no-wait")) body["no_wait"] = true;
   body["required_memory_bytes"] = nullptr;
   if (const auto memory = arguments.find("--memory"))
     body["required_memory_bytes"] = option_value("--memory", [&memory] { return parse_bytes(*memory); });
@@ -165,6 +179,7 @@ int submit(const Invocation& invocation, const Arguments& arguments) {
   for (const TaskId id : ids)
     write_out("task " + id.str() + " submitted" + destination(answer, ids.size()) + "; follow with: " + invocation.typed("client") +
               " logs -f " + id.str() + "\n");
+  if (ids.size() == 1 && !answer.contains("assigned_node")) write_err("Why it waits: " + invocation.typed("task") + " explain " + ids.front().str() + "\n");
   return status;
 }
 

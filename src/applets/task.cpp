@@ -28,7 +28,12 @@ const Command& task_command() {
                                     .help = "only these: pending, running, completed, failed, ...",
                                     .complete = "pending|assigning|syncing|running|paused|completed|failed|killed|killed_oom|lost|stopped"},
                                    {.names = "--limit", .value = "N", .help = "at most so many"}}},
-                      status_subcommand(), kill_subcommand(), command_subcommand(), logs_subcommand(),
+                      status_subcommand(),
+                      {.name = "explain",
+                       .summary = "Tell why a task waits, or where it is",
+                       .examples = "{task} explain 7265342119845888000",
+                       .arguments = {task_argument()}},
+                      kill_subcommand(), command_subcommand(), logs_subcommand(),
                       {.name = "stdout",
                        .summary = "Print a task's stdout",
                        .examples = "{task} stdout 7265342119845888000",
@@ -47,6 +52,7 @@ int run_task(const Invocation& invocation) {
   if (name == "submit") return submit(invocation, arguments);
   if (name == "list") return list_tasks(invocation, arguments);
   if (name == "status") return show_status(invocation, arguments);
+  if (name == "explain") return explain_task(invocation, arguments);
   if (name == "kill") return kill_task(invocation, arguments);
   if (name == "command") return command_task(invocation, arguments);
   if (name == "logs") return show_logs(invocation, arguments);

@@ -91,6 +91,30 @@ int show_status(const Invocation&, const Arguments& arguments) {
   return 0;
 }
 
+int explain_task(const Invocation&, const Arguments& arguments) {
+  ApiClient api(client_config(arguments));
+  const Json answer = api.get("/api/tasks/" + task_id(arguments).str() + "/explain");
+  if (wants_json(arguments)) return print(answer);
+  const std::string node = text_of(answer, "node", ""), message = text_of(answer, "message", "");
+  if (answer.contains("after")) {
+    Table table({"IT FOLLOWS", "STATUS"});
+    for (const Json& task : answer["after"]) table.add({text_of(task, "task_id"), {text_of(task, "status"), colour_of_state(text_of(task, "status"))}});
+    write_out(table.render(stdout_has_colours()));
+    return 0;
+  }
+  if (!answer.contains("reasons")) {
+    write_out("It is " + printable(text_of(answer, "status")) + (message.empty() ? "" : " (" + printable(message, 2000) + ")") + ".\n");
+    if (!node.empty()) write_out("Its node is " + printable(node) + ". " + printable(text_of(answer, "placement", ""), 2000) + "\n");
+    return 0;
+  }
+  const std::string kept = text_of(answer, "kept_node", "");
+  write_out("It waits, as number " + text_of(answer, "position") + " of the queue." + (kept.empty() ? "" : " " + printable(kept) + " is kept for it.") + "\n");
+  Table table({"NODE", "WHY NOT NOW"});
+  for (const Json& reason : answer["reasons"]) table.add({text_of(reason, "node"), text_of(reason, "reason")});
+  write_out(table.render(stdout_has_colours()));
+  return 0;
+}
+
 int kill_task(const Invocation&, const Arguments& arguments) {
   const TaskId id = task_id(arguments);
   ApiClient api(client_config(arguments));

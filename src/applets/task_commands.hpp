@@ -20,6 +20,7 @@ Json submission(const Arguments& arguments);
 
 int submit(const Invocation& invocation, const Arguments& arguments);
 int show_status(const Invocation& invocation, const Arguments& arguments);
+int explain_task(const Invocation& invocation, const Arguments& arguments);
 int kill_task(const Invocation& invocation, const Arguments& arguments);
 int command_task(const Invocation& invocation, const Arguments& arguments);
 int show_logs(const Invocation& invocation, const Arguments& arguments);

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -14,9 +13,6 @@ namespace riverbox {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::array<std::string_view, 11> kStateNames{"pending", "assigning", "syncing",    "running", "paused", "completed",
-                                                       "failed",  "killed",    "killed_oom", "lost",    "stopped"};
 
 // ---- targets and mounts
 
@@ -130,33 +126,6 @@ std::map<std::string, std::string> as_environment(const json& value) {
 
 }  // namespace
 
-std::string_view to_string(TaskState state) { return kStateNames[static_cast<size_t>(state)]; }
-
-TaskState parse_task_state(std::string_view text) {
-  const auto it = std::find(kStateNames.begin(), kStateNames.end(), text);
-  if (it == kStateNames.end())
-    throw InvalidInput(fmt::format("\"{}\" is not a task state", printable(text, 60)),
-                       fmt::format("The states are {}.", fmt::join(kStateNames, ", ")));
-  return static_cast<TaskState>(it - kStateNames.begin());
-}
-
-bool is_final(TaskState state) {
-  switch (state) {
-    case TaskState::pending:
-    case TaskState::assigning:
-    case TaskState::syncing:
-    case TaskState::running:
-    case TaskState::paused: return false;
-    case TaskState::completed:
-    case TaskState::failed:
-    case TaskState::killed:
-    case TaskState::killed_oom:
-    case TaskState::lost:
-    case TaskState::stopped: return true;
-  }
-  return true;
-}
-
 Target Target::parse(std::string_view text) {
   const size_t gpu_mark = text.find("::");
   const std::string_view place = text.substr(0, gpu_mark);
@@ -195,7 +164,8 @@ MountSpec MountSpec::parse(std::string_view text) {
 std::string MountSpec::str() const { return source + ":" + target + (read_only ? ":ro" : ""); }
 
 void to_json(json& j, const TaskSpec& spec) {
-  json mounts = json::array();
+  json mounts = json::array(), after = json::array();
+  for (const TaskId id : spec.after) after.push_back(id.str());
   for (const MountSpec& mount : spec.mounts) mounts.push_back(mount.str());
   j = json{{"id", spec.id.str()},
            {"attempt", spec.attempt},
@@ -207,6 +177,9 @@ void to_json(json& j, const TaskSpec& spec) {
            {"memory_bytes", spec.memory_bytes},
            {"numa", spec.numa ? json(*spec.numa) : json()},
            {"gpus", spec.gpus},
+           {"gpu_count", spec.gpu_count},
+           {"after", std::move(after)},
+           {"priority", spec.priority},
            {"environment", spec.environment},
            {"tarball", spec.tarball},
            {"exact", spec.exact},
@@ -230,6 +203,9 @@ void from_json(const json& j, TaskSpec& spec) {
   read<std::uint64_t>(j, "memory_bytes", spec.memory_bytes, 0);
   if (const json* numa = find_field(j, "numa")) spec.numa = as_integer<int>(*numa, "numa", 0);
   read(j, "gpus", spec.gpus, [](const json& value, const std::string& field) { return as_integer<int>(value, field, 0); });
+  read<int>(j, "gpu_count", spec.gpu_count, 0);
+  read(j, "after", spec.after, [](const json& value, const std::string& field) { return TaskId::parse(as_text(value, field)); });
+  read<int>(j, "priority", spec.priority, std::numeric_limits<int>::min());
   read(j, "environment", spec.environment);
   read(j, "tarball", spec.tarball);
   read(j, "exact", spec.exact);

@@ -9,13 +9,9 @@
 #include <vector>
 
 #include "base/ids.hpp"
+#include "base/task_state.hpp"
 
 namespace riverbox {
-
-enum class TaskState { pending, assigning, syncing, running, paused, completed, failed, killed, killed_oom, lost, stopped };
-std::string_view to_string(TaskState state);
-TaskState parse_task_state(std::string_view text);  // throws InvalidInput
-bool is_final(TaskState state);
 
 // "NODE[:NUMA][::GPU,GPU...]", the target syntax of HakuRiver's client.
 struct Target {
@@ -46,6 +42,9 @@ struct TaskSpec {
   std::uint64_t memory_bytes = 0;      // 0 = no limit
   std::optional<int> numa;
   std::vector<int> gpus;
+  int gpu_count = 0;                   // so many, whichever are free where it starts; `gpus` then are those it got
+  std::vector<TaskId> after;           // it starts when these have completed
+  int priority = 0;                    // higher starts earlier
   std::string environment;             // name of the environment (parsed by the runner)
   std::string tarball;                 // the newest archive the host knew at dispatch; may be empty
   bool exact = false;                  // this tarball and no newer one (NAME@VERSION)

@@ -9,17 +9,8 @@
 namespace riverbox::host {
 namespace {
 
-const std::vector<TaskState> kUnfinished{TaskState::pending, TaskState::assigning, TaskState::syncing, TaskState::running, TaskState::paused};
-
-// The states from which a report of `to` is believed.
-std::vector<TaskState> sources_of(TaskState to) {
-  switch (to) {
-    case TaskState::syncing: return {TaskState::pending, TaskState::assigning, TaskState::syncing};
-    case TaskState::running: return {TaskState::pending, TaskState::assigning, TaskState::syncing, TaskState::running, TaskState::paused};
-    case TaskState::paused: return {TaskState::running};
-    default: return is_final(to) ? kUnfinished : std::vector<TaskState>{TaskState::pending};
-  }
-}
+constexpr std::chrono::minutes kPatience{5};   // so long a task is overtaken by smaller ones
+constexpr size_t kStartsAtOnce = 256;          // other calls want the state worker too
 
 TaskReport report_of(const store::TaskRecord& task, TaskState state, std::string message) {
   TaskReport report;
@@ -37,65 +28,236 @@ NotFound no_such_task(TaskId id) { return NotFound("Task " + id.str() + " not fo
 }  // namespace
 
 Tasks::Tasks(store::TaskRepository& repository, Nodes& nodes, std::function<std::string(TaskId, bool)> log_file)
-    : repository_(repository), nodes_(nodes), log_file_(std::move(log_file)) {}
+    : repository_(repository), nodes_(nodes), log_file_(std::move(log_file)), queue_(kPatience) {
+  read_back();
+}
 
-std::map<std::string, Usage> Tasks::usage() {
-  std::map<std::string, Usage> out;
-  for (const auto& node : nodes_.all())
-    for (const auto& task : repository_.unfinished_on(node.description.hostname)) out[node.description.hostname].add(task.spec);
+void Tasks::read_back() {
+  const auto tasks = repository_.unfinished();
+  queue_ = Queue(kPatience);
+  dependencies_ = {};
+  held_ = {};
+  for (const auto& task : tasks)
+    if (task.state != TaskState::pending) held_.hold(task.spec, task.node);
+  std::vector<const store::TaskRecord*> hopeless;
+  for (const auto& task : tasks) {
+    if (task.state != TaskState::pending) continue;
+    try {
+      if (const auto after = open_predecessors(task.spec); !after.empty()) dependencies_.add(task.spec.id, after);
+      else enqueue(task);
+    } catch (const Error&) {  // one of them has ended, and then the host before it could tell the others
+      hopeless.push_back(&task);
+    }
+  }
+  for (const auto* task : hopeless) give_up(task->spec.id, task->spec.after.front());
+}
+
+void Tasks::enqueue(const store::TaskRecord& task, const std::string& image) {
+  queue_.add(task.spec.id, task.spec.priority, demand_of(task, image), parse_rfc3339(task.submitted_at));
+}
+
+// ---- places
+
+std::vector<Machine> Tasks::machines() const {
+  std::vector<Machine> out;
+  for (const auto& node : nodes_.all()) {
+    const auto& d = node.description;
+    Machine machine{.name = d.hostname, .online = node.link != nullptr, .cores = d.cores, .memory_bytes = d.memory_bytes, .used = held_.of(d.hostname)};
+    for (const auto& gpu : d.gpus) machine.gpus.push_back(gpu.gpu_id);
+    for (const auto& [number, numa] : d.numa) machine.numa.insert(number);
+    for (const auto& holding : node.holdings) machine.images.insert(holding.fingerprint);
+    out.push_back(std::move(machine));
+  }
   return out;
 }
 
-Submitted Tasks::submit(const Submission& submission) {
-  auto used = usage();
-  Submitted out;
-  std::string batch;
-  auto place = [&](const std::string& hostname, const NodeView& node, const Demand& demand) {
+Demand Tasks::demand_of(const store::TaskRecord& task, const std::string& image) const {
+  const auto& spec = task.spec;
+  return {task.node, spec.cores, spec.memory_bytes, spec.numa, spec.gpus, spec.gpus.empty() ? spec.gpu_count : 0, image};
+}
+
+// One task for each target that could ever take it.
+std::vector<store::TaskRecord> Tasks::requested(const Submission& submission, const std::vector<Machine>& machines, std::vector<FailedTarget>& failed) const {
+  std::vector<store::TaskRecord> tasks;
+  const auto add = [&](const std::string& node, const std::optional<int>& numa, const std::vector<int>& gpus) {
     store::TaskRecord task;
     task.spec = submission.spec;
     task.spec.id = TaskId::next();
-    task.spec.epoch = node.epoch;
-    task.spec.numa = demand.numa;
-    task.spec.gpus = demand.gpus;
+    task.spec.numa = numa;
+    task.spec.gpus = gpus;
     task.spec.stdout_file = log_file_(task.spec.id, false);
     task.spec.stderr_file = log_file_(task.spec.id, true);
-    if (batch.empty()) batch = task.spec.id.str();
-    task.batch_id = batch;
-    task.node = hostname;
-    task.state = TaskState::assigning;
+    task.batch_id = tasks.empty() ? task.spec.id.str() : tasks.front().batch_id;
+    task.node = node;
     task.submitted_at = to_rfc3339(wall_now());
-    used[hostname].add(task.spec);
-    out.tasks.push_back(std::move(task));
+    tasks.push_back(std::move(task));
   };
-
-  Demand demand{submission.spec.cores, submission.spec.memory_bytes, std::nullopt, {}};
   if (submission.targets.empty()) {
-    auto nodes = nodes_.all();
-    if (nodes.empty()) throw Unavailable("No node has ever connected", "Start one with `riverbox runner` (or `riverbox up`).");
-    auto chosen = choose_node(nodes, used, demand);
-    if (!chosen) throw Unavailable("No suitable node available for this task", "`hakuriver.client nodes` shows what is free.");
-    place(*chosen, *nodes_.find(*chosen), demand);
+    add("", std::nullopt, {});
+    const Demand demand = demand_of(tasks.back());
+    std::string reasons;
+    for (const Machine& machine : machines) {
+      const auto never = unfitness(machine, demand);
+      if (!never) return tasks;
+      reasons += (reasons.empty() ? "" : "; ") + machine.name + ": " + *never;
+    }
+    if (machines.empty()) throw Unavailable("No node has ever connected", "Start one with `riverbox runner` (or `riverbox up`).");
+    throw Unavailable("No suitable node available for this task: none is big enough. " + reasons, "`hakuriver.client nodes` shows what they have.");
   }
   for (const auto& target : submission.targets) {
-    demand.numa = target.numa;
-    demand.gpus = target.gpus;
-    auto node = nodes_.find(target.node.str());
-    auto reason = node ? refusal(*node, used[target.node.str()], demand) : std::optional<std::string>("Node not registered");
-    if (reason)
-      out.failed.push_back({target.str(), *reason});
-    else
-      place(target.node.str(), *node, demand);
+    const auto machine = std::find_if(machines.begin(), machines.end(), [&](const Machine& m) { return m.name == target.node.str(); });
+    Demand demand{target.node.str(), submission.spec.cores, submission.spec.memory_bytes, target.numa, target.gpus, target.gpus.empty() ? submission.spec.gpu_count : 0, {}};
+    const auto never = machine == machines.end() ? std::optional<std::string>("Node not registered") : unfitness(*machine, demand);
+    if (never) failed.push_back({target.str(), *never});
+    else add(demand.node, demand.numa, demand.gpus);
   }
+  return tasks;
+}
+
+void Tasks::take_place(store::TaskRecord& task, const Queue::Start& start) {
+  const auto node = nodes_.find(start.node);
+  task.node = start.node;
+  task.placement = start.why;
+  task.state = TaskState::assigning;
+  task.spec.gpus = start.gpus;
+  task.spec.epoch = node ? node->epoch : task.spec.epoch;
+  held_.hold(task.spec, task.node);
+}
+
+void Tasks::dispatch(const store::TaskRecord& task) {
+  if (const auto node = nodes_.find(task.node); node && node->link) node->link->dispatch(task.spec);  // else it is when the node is back
+}
+
+Submitted Tasks::submit(const Submission& submission) {
+  if (!submission.client_id.empty()) {
+    if (auto tasks = repository_.submitted_as(submission.client_id); !tasks.empty()) return {std::move(tasks), {}};
+  }
+  auto machines = this->machines();
+  Submitted out;
+  const auto after = open_predecessors(submission.spec);
+  auto tasks = requested(submission, machines, out.failed);
+  for (const auto& task : tasks) {
+    if (after.empty()) enqueue(task, submission.image);
+    else dependencies_.add(task.spec.id, after);
+  }
+  std::vector<Queue::Start> others;
+  try {
+    for (const auto& start : queue_.pass(machines, wall_now(), kStartsAtOnce)) {
+      const auto task = std::find_if(tasks.begin(), tasks.end(), [&](const auto& t) { return t.spec.id == start.id; });
+      if (task == tasks.end()) others.push_back(start);
+      else take_place(*task, start);
+    }
+    for (auto& task : tasks) {
+      if (task.state == TaskState::pending && !submission.may_wait) {
+        const auto why = queue_.explain(task.spec.id, machines);
+        std::string reasons;
+        for (const auto& [node, reason] : why->refusals) reasons += (reasons.empty() ? "" : "; ") + (task.node.empty() ? node + ": " : "") + reason;
+        out.failed.push_back({task.node.empty() ? "any node" : task.node, reasons});
+        queue_.remove(task.spec.id);
+        continue;
+      }
+      out.tasks.push_back(std::move(task));
+    }
+    repository_.insert(out.tasks, submission.client_id);  // durable before anybody is told
+  } catch (...) {
+    read_back();
+    throw;
+  }
+  start_waiting(others);
   if (out.tasks.empty()) {
     std::string reasons;
     for (const auto& f : out.failed) reasons += (reasons.empty() ? "" : "; ") + f.target + ": " + f.reason;
     throw Unavailable("Failed to schedule task for any target. Failures: " + reasons, "`hakuriver.client nodes` shows the nodes and what is free.");
   }
-  repository_.insert(out.tasks);  // durable before anybody is told
   for (const auto& task : out.tasks)
-    if (auto node = nodes_.find(task.node); node && node->link) node->link->dispatch(task.spec);
+    if (task.state == TaskState::assigning) dispatch(task);
   return out;
 }
+
+void Tasks::start_waiting(const std::vector<Queue::Start>& starts) {
+  if (starts.empty()) return;
+  std::vector<store::TaskRecord> batch;
+  std::vector<TaskId> assigned;
+  try {
+    for (const auto& start : starts) {
+      auto task = repository_.find(start.id);
+      if (!task || task->state != TaskState::pending) continue;
+      take_place(*task, start);
+      batch.push_back(std::move(*task));
+    }
+    assigned = repository_.assign(batch);
+  } catch (...) {
+    read_back();
+    throw;
+  }
+  for (const auto& task : batch) {
+    if (std::find(assigned.begin(), assigned.end(), task.spec.id) == assigned.end()) {
+      held_.release(task.spec.id);
+      continue;
+    }
+    dispatch(task);
+    notify(task.spec.id);
+  }
+}
+
+void Tasks::schedule() {
+  if (queue_.size() == 0) return;
+  auto machines = this->machines();
+  start_waiting(queue_.pass(machines, wall_now(), kStartsAtOnce));
+}
+
+// It was called lost, and its place may be another's by now: then the node has more to do than it has cores for, until one of them ends.
+void Tasks::found_again(TaskId id) {
+  if (const auto task = repository_.find(id)) held_.hold(task->spec, task->node);
+}
+
+void Tasks::ended(TaskId id, TaskState state) {
+  queue_.remove(id);
+  dependencies_.remove(id);
+  const bool freed = held_.release(id);
+  follow_up(id, state);
+  if (freed || state == TaskState::completed) schedule();
+}
+
+void Tasks::follow_up(TaskId id, TaskState state) {
+  if (state == TaskState::lost) return;  // it may be found
+  if (state != TaskState::completed) {
+    for (const TaskId follower : dependencies_.failed(id)) give_up(follower, id);
+    return;
+  }
+  for (const TaskId follower : dependencies_.succeeded(id))
+    if (const auto task = repository_.find(follower)) enqueue(*task);
+}
+
+void Tasks::give_up(TaskId id, TaskId on) {
+  const auto task = repository_.find(id);
+  if (!task) return;
+  const auto before = repository_.find(on);
+  const std::string end = before ? std::string(to_string(before->state)) : "removed";
+  if (!repository_.transition(id, sources_of(TaskState::failed), report_of(*task, TaskState::failed, "It never started: task " + on.str() + ", which it was to follow, is " + end + "."))) return;
+  notify(id);
+  follow_up(id, TaskState::failed);
+}
+
+std::vector<TaskId> Tasks::open_predecessors(const TaskSpec& spec) {
+  std::vector<TaskId> open;
+  for (const TaskId id : spec.after) {
+    const auto state = get(id).state;
+    if (state == TaskState::completed) continue;
+    if (is_final(state) && state != TaskState::lost)
+      throw Conflict("task " + id.str() + ", which it is to follow, is " + std::string(to_string(state)), "It can only follow one that completes.");
+    open.push_back(id);
+  }
+  return open;
+}
+
+Tasks::Explanation Tasks::explain(TaskId id) {
+  auto task = get(id);
+  auto waiting = queue_.explain(id, machines());
+  return {std::move(task), std::move(waiting), dependencies_.of(id)};
+}
+
+// ---- what becomes of them
 
 bool Tasks::apply(const TaskReport& report) {
   bool changed = repository_.transition(report.id, sources_of(report.state), report);
@@ -104,6 +266,8 @@ bool Tasks::apply(const TaskReport& report) {
       log::info("host", "task ended", {{"task", report.id.str()}, {"state", std::string(to_string(report.state))},
                                        {"exit_code", report.exit_code ? std::to_string(*report.exit_code) : "-"}});
     notify(report.id);
+    if (is_final(report.state)) ended(report.id, report.state);
+    else if (!held_.holds(report.id)) found_again(report.id);
   }
   return changed;
 }
@@ -120,13 +284,14 @@ std::vector<store::TaskRecord> Tasks::list(std::optional<TaskState> state, int l
 
 store::TaskRecord Tasks::kill(TaskId id) {
   auto task = get(id);
-  if (!repository_.transition(id, kUnfinished, report_of(task, TaskState::killed, "Kill requested by user."))) {
+  if (!repository_.transition(id, sources_of(TaskState::killed), report_of(task, TaskState::killed, "Kill requested by user."))) {
     task = get(id);
     throw Conflict("Task " + id.str() + " cannot be killed (state: " + std::string(to_string(task.state)) + ")");
   }
   // A runner that is away learns of it in reconcile().
-  if (auto node = nodes_.find(task.node); node && node->link) node->link->kill(id, task.spec.attempt);
+  if (auto node = nodes_.find(task.node); task.state != TaskState::pending && node && node->link) node->link->kill(id, task.spec.attempt);
   notify(id);
+  ended(id, TaskState::killed);
   return get(id);
 }
 
@@ -148,16 +313,20 @@ void Tasks::reconcile(const std::string& hostname, const std::vector<KnownAttemp
   };
   for (const auto& task : repository_.unfinished_on(hostname)) {
     if (known(task) || task.spec.epoch == node->epoch) continue;  // that epoch: sent over this very link
-    if (task.state == TaskState::pending || task.state == TaskState::assigning)
+    if (task.state == TaskState::pending) continue;  // it waits for this node, and was never sent
+    if (task.state == TaskState::assigning)
       node->link->dispatch(task.spec);
-    else if (repository_.transition(task.spec.id, kUnfinished,
-                                    report_of(task, TaskState::lost, "Node " + hostname + " came back without this task.")))
+    else if (repository_.transition(task.spec.id, sources_of(TaskState::lost),
+                                    report_of(task, TaskState::lost, "Node " + hostname + " came back without this task."))) {
       notify(task.spec.id);
+      ended(task.spec.id, TaskState::lost);
+    }
   }
   for (const auto& attempt : attempts) {
     auto task = repository_.find(attempt.id);
     if (!task || is_final(task->state) || task->spec.attempt != attempt.attempt) node->link->kill(attempt.id, attempt.attempt);
   }
+  schedule();
 }
 
 std::uint64_t Tasks::subscribe(TaskId id, Listener listener) {

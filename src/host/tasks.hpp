@@ -9,7 +9,10 @@
 #include <vector>
 
 #include "base/task.hpp"
+#include "host/dependencies.hpp"
+#include "host/ledger.hpp"
 #include "host/nodes.hpp"
+#include "host/queue.hpp"
 #include "host/scheduler.hpp"
 #include "store/host_store.hpp"
 
@@ -20,6 +23,9 @@ struct Submission {
   TaskSpec spec;
   std::string version;          // of the environment, as the user named it; empty: the newest, also when the task starts later
   std::vector<Target> targets;  // empty: the host chooses
+  bool may_wait = true;         // else what does not fit now is refused
+  std::string client_id;        // what the client calls this submission; repeated, it makes no second task
+  std::string image;            // fingerprint of the version, when it is known; nodes that hold it are preferred
 };
 struct FailedTarget {
   std::string target, reason;
@@ -38,11 +44,20 @@ struct KnownAttempt {
 
 class Tasks {
 public:
-  // `log_file(id, is_stderr)`: where the output goes, relative to the share.
+  // `log_file(id, is_stderr)`: where the output goes, relative to the share. Reads what is unfinished.
   Tasks(store::TaskRepository& repository, Nodes& nodes, std::function<std::string(TaskId, bool is_stderr)> log_file);
 
-  // Durable when it returns. Throws Unavailable when no target can take it; the message holds every reason.
+  // Durable when it returns. What fits nowhere now waits, unless it may not. Throws Unavailable when there is no task for any target; the message holds every reason.
   Submitted submit(const Submission& submission);
+  // Gives waiting tasks the places that have become free: call it when a node has come, or can take more than before.
+  void schedule();
+  // Why a task is where it is, for people.
+  struct Explanation {
+    store::TaskRecord task;
+    std::optional<Queue::Explanation> waiting;  // while it waits for a place
+    std::vector<TaskId> after;                  // while it waits for these
+  };
+  Explanation explain(TaskId id);
   // Returns whether it changed anything; either way it may be acknowledged.
   bool apply(const TaskReport& report);
   // Throws NotFound, Conflict when it is over. Marks it killed at once; the runner is told, now or when it is back.
@@ -59,14 +74,33 @@ public:
   std::uint64_t subscribe(TaskId id, Listener listener);
   void unsubscribe(std::uint64_t subscription);
 
-  std::map<std::string, Usage> usage();  // what unfinished tasks hold, by node
+  const Usage& usage_of(const std::string& node) const { return held_.of(node); }  // what unfinished tasks hold there
 
 private:
+  std::vector<Machine> machines() const;
+  void enqueue(const store::TaskRecord& task, const std::string& image = {});
+  Demand demand_of(const store::TaskRecord& task, const std::string& image = {}) const;
+  std::vector<store::TaskRecord> requested(const Submission& submission, const std::vector<Machine>& machines, std::vector<FailedTarget>& failed) const;
+  // Node, epoch and GPUs of a start into the record; what it takes is held from then on.
+  void take_place(store::TaskRecord& task, const Queue::Start& start);
+  void start_waiting(const std::vector<Queue::Start>& starts);
+  void dispatch(const store::TaskRecord& task);
+  void found_again(TaskId id);
+  // What it held is free again; what was to follow it does, or never will.
+  void ended(TaskId id, TaskState state);
+  void follow_up(TaskId id, TaskState state);
+  void give_up(TaskId id, TaskId on);  // a task whose predecessor did not complete
+  // The predecessors that have not completed yet. Throws NotFound; Conflict when one never will.
+  std::vector<TaskId> open_predecessors(const TaskSpec& spec);
+  void read_back();       // queue and ledger as the store has them
   void notify(TaskId id);
 
   store::TaskRepository& repository_;
   Nodes& nodes_;
   std::function<std::string(TaskId, bool)> log_file_;
+  Queue queue_;
+  Dependencies dependencies_;
+  Ledger held_;
   std::mutex mutex_;  // guards the listeners only
   struct Subscription { TaskId task; Listener listener; };
   std::map<std::uint64_t, Subscription> listeners_;

@@ -142,6 +142,22 @@ Version Versions::find(const std::string& text, const std::string& which) const 
   return choose(share_, name, versions_of(share_, name), which);
 }
 
+std::string Versions::fingerprint(const std::string& tarball) {
+  constexpr size_t kMany = 1000;
+  {
+    const std::lock_guard lock(fingerprints_mutex_);
+    if (const auto known = fingerprints_.find(tarball); known != fingerprints_.end()) return known->second;
+  }
+  try {
+    std::string found = environment::fingerprint(environment::open_archive(share_.path_of(tarball), share_.index_path(tarball)).identity);
+    const std::lock_guard lock(fingerprints_mutex_);
+    if (fingerprints_.size() >= kMany) fingerprints_.clear();
+    return fingerprints_[tarball] = std::move(found);
+  } catch (const Error&) {
+    return {};  // the node that shall load it tells why
+  }
+}
+
 VersionComparison Versions::diff(const std::string& text, const std::string& a, const std::string& b, const CancelToken& cancel) const {
   const auto name = EnvironmentName::parse(text);
   const auto versions = versions_of(share_, name);

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -76,6 +77,9 @@ public:
   // Throws Conflict when one of them is pinned or in use, unless forced; then none is removed.
   std::vector<environment::Version> remove(const std::string& name, const Removal& removal);
 
+  // Of the image in this archive, as nodes name what they hold; empty when it cannot be read.
+  std::string fingerprint(const std::string& tarball);
+
   // Every byte of every archive, of one environment or of all; indexes that are missing or wrong are written anew. What is damaged is reported
   // and left as it is. Throws Cancelled.
   Verification verify(const std::optional<std::string>& name, const StepCallback& progress, const CancelToken& cancel) const;
@@ -87,6 +91,8 @@ private:
   environment::Share share_;
   environment::Pins pins_;
   store::TaskRepository& tasks_;
+  std::mutex fingerprints_mutex_;
+  std::map<std::string, std::string> fingerprints_;  // by tarball: a version never changes
   std::mutex changing_;  // pins and removals: a version that is being pinned is not removed
 };
 

@@ -54,8 +54,17 @@ constexpr std::string_view kSchema2 = "ALTER TABLE publications DROP COLUMN prev
 // Which version of its environment a task ran in.
 constexpr std::string_view kSchema3 = "ALTER TABLE tasks ADD COLUMN tarball TEXT NOT NULL DEFAULT ''";
 
+// Why a task runs where it does.
+constexpr std::string_view kSchema4 = "ALTER TABLE tasks ADD COLUMN placement TEXT NOT NULL DEFAULT ''";
+
+// What clients call their submissions, so that one that is repeated makes no second task.
+constexpr std::string_view kSchema5 = R"(
+CREATE TABLE submissions (client_id TEXT PRIMARY KEY, batch_id TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX tasks_by_batch ON tasks (batch_id);
+)";
+
 constexpr std::string_view kTaskColumns =
-    "spec, attempt, epoch, batch_id, node, state, exit_code, message, image_id, submitted_at, started_at, completed_at, tarball";
+    "spec, attempt, epoch, batch_id, node, state, exit_code, message, image_id, submitted_at, started_at, completed_at, tarball, placement";
 
 // Ids and sizes are unsigned 64-bit, SQLite's integers signed: the bits are kept.
 std::int64_t stored(std::uint64_t value) { return static_cast<std::int64_t>(value); }
@@ -86,6 +95,7 @@ TaskRecord task_of(const Statement& row) {
   task.started_at = row.text(10);
   task.completed_at = row.text(11);
   task.tarball = row.text(12);
+  task.placement = row.text(13);
   return task;
 }
 
@@ -104,7 +114,7 @@ std::string sql_list(const std::vector<TaskState>& states) {
 
 }  // namespace
 
-const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3};
+const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3, kSchema4, kSchema5};
 
 // ---- nodes
 
@@ -144,16 +154,19 @@ std::vector<NodeRecord> NodeRepository::all() {
 
 // ---- tasks
 
-void TaskRepository::insert(const std::vector<TaskRecord>& batch) {
+void TaskRepository::insert(const std::vector<TaskRecord>& batch, const std::string& client_id) {
   db_.write([&](Database::Connection& connection) {
+    if (!client_id.empty() && !batch.empty())
+      connection.prepare("INSERT INTO submissions (client_id, batch_id) VALUES (?, ?)").bind(client_id).bind(batch.front().batch_id).run();
     for (const TaskRecord& task : batch) {
       Statement statement = connection.prepare(
           "INSERT INTO tasks (id, batch_id, node, state, attempt, epoch, spec, exit_code, message, image_id, submitted_at, started_at, "
-          "completed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+          "completed_at, placement) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
       statement.bind(stored(task.spec.id)).bind(task.batch_id).bind(task.node).bind(to_string(task.state));
       statement.bind(task.spec.attempt).bind(task.spec.epoch).bind(as_text(task.spec));
       statement.bind(task.exit_code ? std::optional<std::int64_t>(*task.exit_code) : std::nullopt);
       statement.bind(task.message).bind(task.image_id).bind(task.submitted_at).bind(task.started_at).bind(task.completed_at);
+      statement.bind(task.placement);
       statement.run();
     }
   });
@@ -181,16 +194,48 @@ std::vector<TaskRecord> TaskRepository::list(std::optional<TaskState> state, int
   return tasks;
 }
 
-std::vector<TaskRecord> TaskRepository::unfinished_on(const std::string& node) {
-  static const std::string unfinished =
-      sql_list({TaskState::pending, TaskState::assigning, TaskState::syncing, TaskState::running, TaskState::paused});
+std::vector<TaskRecord> TaskRepository::submitted_as(const std::string& client_id) {
   std::vector<TaskRecord> tasks;
   db_.read([&](Database::Connection& connection) {
-    Statement rows = connection.prepare(fmt::format("SELECT {} FROM tasks WHERE node=? AND state IN ({}) ORDER BY id", kTaskColumns, unfinished));
+    Statement rows = connection.prepare(
+        fmt::format("SELECT {} FROM tasks WHERE batch_id = (SELECT batch_id FROM submissions WHERE client_id=?) ORDER BY id", kTaskColumns));
+    rows.bind(client_id);
+    tasks = tasks_of(rows);
+  });
+  return tasks;
+}
+
+std::vector<TaskRecord> TaskRepository::unfinished() {
+  std::vector<TaskRecord> tasks;
+  db_.read([&](Database::Connection& connection) {
+    Statement rows = connection.prepare(fmt::format("SELECT {} FROM tasks WHERE state IN ({}) ORDER BY id", kTaskColumns, sql_list(unfinished_states())));
+    tasks = tasks_of(rows);
+  });
+  return tasks;
+}
+
+std::vector<TaskRecord> TaskRepository::unfinished_on(const std::string& node) {
+  std::vector<TaskRecord> tasks;
+  db_.read([&](Database::Connection& connection) {
+    Statement rows = connection.prepare(
+        fmt::format("SELECT {} FROM tasks WHERE node=? AND state IN ({}) ORDER BY id", kTaskColumns, sql_list(unfinished_states())));
     rows.bind(node);
     tasks = tasks_of(rows);
   });
   return tasks;
+}
+
+std::vector<TaskId> TaskRepository::assign(const std::vector<TaskRecord>& batch) {
+  std::vector<TaskId> assigned;
+  db_.write([&](Database::Connection& connection) {
+    for (const TaskRecord& task : batch) {
+      Statement statement = connection.prepare("UPDATE tasks SET state='assigning', node=?, placement=?, epoch=?, spec=? WHERE id=? AND state='pending'");
+      statement.bind(task.node).bind(task.placement).bind(task.spec.epoch).bind(as_text(task.spec)).bind(stored(task.spec.id));
+      statement.run();
+      if (statement.changes() > 0) assigned.push_back(task.spec.id);
+    }
+  });
+  return assigned;
 }
 
 std::vector<std::string> TaskRepository::nodes_that_used(const std::string& environment, const std::string& since) {

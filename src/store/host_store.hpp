@@ -41,16 +41,23 @@ struct TaskRecord {
   std::optional<int> exit_code;
   std::string message;            // error or progress
   std::string image_id, tarball;  // what it ran in; empty until it is known
+  std::string placement;          // why this node, for people
   std::string submitted_at, started_at, completed_at;  // RFC 3339 or empty
 };
 
 class TaskRepository {
 public:
   explicit TaskRepository(Database& db) : db_(db) {}
-  void insert(const std::vector<TaskRecord>& batch);           // one transaction, durable on return
+  // One transaction, durable on return. `client_id`: what the client calls this batch; empty: nothing.
+  void insert(const std::vector<TaskRecord>& batch, const std::string& client_id = {});
+  std::vector<TaskRecord> submitted_as(const std::string& client_id);  // empty: nothing was
   std::optional<TaskRecord> find(TaskId id);
   std::vector<TaskRecord> list(std::optional<TaskState> state, int limit, int offset);  // newest first
+  std::vector<TaskRecord> unfinished();                                                 // oldest first
   std::vector<TaskRecord> unfinished_on(const std::string& node);
+  // Gives tasks that wait a place: node, placement, epoch and spec of each become those of the record. One transaction; one that does not wait any more is left as it is, and
+  // is not among those returned.
+  std::vector<TaskId> assign(const std::vector<TaskRecord>& batch);
   // The nodes that were given a task of this environment since then (RFC 3339), by name.
   std::vector<std::string> nodes_that_used(const std::string& environment, const std::string& since);
   // Compare-and-set: changes the row only if its state is one of `from`; returns whether it did. Sets started_at once.

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "../mentions.hpp"
@@ -43,6 +44,22 @@ TaskSpec full_spec() {
 }
 
 }  // namespace
+
+TEST_CASE("what is final stays as it is, only the lost may be found; what has begun never waits again") {
+  for (size_t a = 0; a < 11; ++a) {
+    for (size_t b = 0; b < 11; ++b) {
+      const auto from = static_cast<TaskState>(a), to = static_cast<TaskState>(b);
+      CAPTURE(std::string(to_string(from)));
+      CAPTURE(std::string(to_string(to)));
+      if (is_final(from) && from != TaskState::lost) CHECK_FALSE(may_follow(from, to));
+      if (to == TaskState::pending) CHECK_FALSE(may_follow(from, to));
+      if (from == TaskState::pending) CHECK(may_follow(from, to) == (to == TaskState::assigning || to == TaskState::failed || to == TaskState::killed || to == TaskState::stopped));
+      const auto sources = sources_of(to);
+      CHECK(may_follow(from, to) == (std::find(sources.begin(), sources.end(), from) != sources.end()));
+    }
+  }
+  CHECK(unfinished_states() == std::vector{TaskState::pending, TaskState::assigning, TaskState::syncing, TaskState::running, TaskState::paused});
+}
 
 TEST_CASE("every state has a name and is final or not") {
   for (int i = 0; i <= static_cast<int>(TaskState::stopped); ++i) {

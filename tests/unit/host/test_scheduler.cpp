@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "host/ledger.hpp"
 #include "host/scheduler.hpp"
 
 using namespace riverbox;
@@ -7,47 +8,69 @@ using namespace riverbox::host;
 
 namespace {
 
-struct NoLink : RunnerLink {
-  void dispatch(const TaskSpec&) override {}
-  void kill(TaskId, int) override {}
-  void control(const std::string&, TaskId, int, std::function<void(bool, std::string)>) override {}
-  void sync(const SyncOrder&, std::function<void(std::uint64_t, std::uint64_t)>, std::function<void(SyncAnswer)>) override {}
-  void open_logs(const std::string&, TaskId, int, std::uint64_t, std::uint64_t) override {}
-};
-
-NodeView node(const std::string& name, int cores, bool connected = true) {
-  NodeView view;
-  view.description.hostname = name;
-  view.description.cores = cores;
-  view.description.memory_bytes = 8ull << 30;
-  view.description.numa = {{0, {{0, 1}, 4ull << 30}}};
-  view.description.gpus.resize(2);
-  view.description.gpus[1].gpu_id = 1;
-  view.online = connected;
-  if (connected) view.link = std::make_shared<NoLink>();
-  return view;
-}
+Machine gpu_node() { return {.name = "a", .online = true, .cores = 4, .memory_bytes = 8ull << 30, .gpus = {0, 1}, .numa = {0}}; }
 
 }  // namespace
 
-TEST_CASE("the node with the most free cores is chosen among those that can take the task") {
-  std::vector<NodeView> nodes{node("a", 4), node("b", 16), node("c", 64, false)};
-  CHECK(choose_node(nodes, {}, {.cores = 2}) == "b");
-  std::map<std::string, Usage> usage{{"b", {.cores = 14}}};
-  CHECK(choose_node(nodes, usage, {.cores = 2}) == "a");
-  CHECK(choose_node(nodes, usage, {.cores = 8}) == std::nullopt);
-  CHECK(choose_node(nodes, usage, {.cores = 0}).has_value());
+TEST_CASE("a node refuses with the reason, and fits() agrees with it") {
+  const auto reason = [](const Machine& machine, const Demand& demand) {
+    const auto why = refusal(machine, demand);
+    CHECK(fits(machine, demand) == !why);
+    return why ? *why : "";
+  };
+  Machine node = gpu_node();
+  CHECK(reason(node, {.cores = 4}) == "");
+  CHECK(reason(node, {.node = "b"}) == "Another node is named");
+  CHECK(reason(node, {.cores = 5}) == "Insufficient cores (the node has 4)");
+  CHECK(reason(node, {.memory_bytes = 9ull << 30}) == "Insufficient memory (more than the node has)");
+  CHECK(reason(node, {.numa = 3}) == "Invalid NUMA ID for node (Valid: [0])");
+  CHECK(reason(node, {.gpus = {2}}) == "Invalid GPU IDs: [2] (the node has 2)");
+  CHECK(reason(node, {.gpu_count = 3}) == "Not enough GPUs (the node has 2)");
+  node.used = {3, 7ull << 30, {0}};
+  CHECK(reason(node, {.cores = 2}) == "Insufficient available cores (1 of 4 free)");
+  CHECK(reason(node, {.cores = 0, .memory_bytes = 2ull << 30}) == "Insufficient available memory");
+  CHECK(reason(node, {.gpus = {0}}) == "Requested GPUs not available (1 of 2 free)");
+  CHECK(reason(node, {.gpu_count = 2}) == "Requested GPUs not available (1 of 2 free)");
+  CHECK(reason(node, {.gpus = {1}}) == "");
+  CHECK(reason(node, {.gpu_count = 1}) == "");
+  CHECK(gpus_for(node, {.gpu_count = 1}) == std::vector{1});
+  CHECK(reason({.name = "a", .cores = 4}, {}) == "Node status is offline");
+  CHECK(reason({.name = "a", .online = true, .draining = true, .cores = 4}, {}) == "Node is being drained");
+  CHECK(reason({.name = "a", .online = true, .cores = 4}, {.numa = 0}) == "Node has no NUMA topology");
 }
 
-TEST_CASE("a node refuses with the reason") {
-  Usage none;
-  CHECK(refusal(node("a", 4), none, {.cores = 4}) == std::nullopt);
-  CHECK(*refusal(node("a", 4, false), none, {}) == "Node status is offline");
-  CHECK(refusal(node("a", 4), none, {.cores = 5})->starts_with("Insufficient available cores"));
-  CHECK(*refusal(node("a", 4), none, {.memory_bytes = 9ull << 30}) == "Insufficient available memory");
-  CHECK(*refusal(node("a", 4), none, {.numa = 3}) == "Invalid NUMA ID for node (Valid: [0])");
-  CHECK(refusal(node("a", 4), none, {.gpus = {2}})->starts_with("Invalid GPU IDs"));
-  Usage gpu_taken{.gpus = {0}};
-  CHECK(*refusal(node("a", 4), gpu_taken, {.gpus = {0}}) == "Requested GPUs not available");
-  CHECK(refusal(node("a", 4), gpu_taken, {.gpus = {1}}) == std::nullopt);
+TEST_CASE("a node that is over-booked has nothing free, but takes what takes nothing") {
+  Machine node = gpu_node();
+  node.used = {6, 9ull << 30, {}};  // a task came back from the lost
+  CHECK(*refusal(node, {.cores = 1}) == "Insufficient available cores (0 of 4 free)");
+  CHECK(fits(node, {.cores = 0}));
+}
+
+TEST_CASE("what is kept for one task is left by another") {
+  const Machine node = gpu_node();
+  CHECK(fits_beside(node, {.cores = 1}, {.cores = 3}));
+  CHECK_FALSE(fits_beside(node, {.cores = 2}, {.cores = 3}));
+  CHECK_FALSE(fits_beside(node, {.cores = 0, .memory_bytes = 5ull << 30}, {.cores = 1, .memory_bytes = 4ull << 30}));
+  CHECK(fits_beside(node, {.cores = 0, .gpu_count = 1}, {.cores = 1, .gpu_count = 1}));
+  CHECK_FALSE(fits_beside(node, {.cores = 0, .gpu_count = 1}, {.cores = 1, .gpu_count = 2}));
+  CHECK_FALSE(fits_beside(node, {.cores = 0, .gpu_count = 1}, {.cores = 1, .gpus = {0}}));
+}
+
+TEST_CASE("the ledger holds what tasks hold, once") {
+  Ledger ledger;
+  TaskSpec spec;
+  spec.id = TaskId(7);
+  spec.cores = 3;
+  spec.memory_bytes = 100;
+  spec.gpus = {1};
+  ledger.hold(spec, "a");
+  ledger.hold(spec, "a");
+  CHECK(ledger.of("a").cores == 3);
+  CHECK(ledger.of("a").gpus == std::vector{1});
+  CHECK(ledger.of("b").cores == 0);
+  CHECK(ledger.release(spec.id));
+  CHECK_FALSE(ledger.release(spec.id));
+  CHECK(ledger.of("a").cores == 0);
+  CHECK(ledger.of("a").memory_bytes == 0);
+  CHECK(ledger.of("a").gpus.empty());
 }

@@ -83,12 +83,153 @@ TEST_CASE_FIXTURE(Fixture, "what does not fit is refused with the reason for eac
   CHECK_THROWS_WITH_AS(tasks.submit(s), doctest::Contains("nowhere: Node not registered"), Unavailable);
 }
 
-TEST_CASE_FIXTURE(Fixture, "cores are never promised twice, not even within one submission") {
+TEST_CASE_FIXTURE(Fixture, "cores are never promised twice, not even within one submission: the second waits, and starts when the first has ended") {
   auto s = submission(3);
   s.targets = {Target::parse("n1"), Target::parse("n1")};
   auto submitted = tasks.submit(s);
-  CHECK(submitted.tasks.size() == 1);
-  CHECK(submitted.failed.size() == 1);
+  REQUIRE(submitted.tasks.size() == 2);
+  const auto second = submitted.tasks[1].spec.id;
+  CHECK(link->dispatched.size() == 1);
+  CHECK(tasks.get(second).state == TaskState::pending);
+  const auto waiting = tasks.explain(second).waiting;
+  REQUIRE(waiting);
+  CHECK(waiting->position == 1);
+  CHECK(waiting->refusals.at(0).second == "Insufficient available cores (1 of 4 free)");
+  tasks.apply(report(link->dispatched[0], TaskState::running));
+  CHECK(link->dispatched.size() == 1);
+  tasks.apply(report(link->dispatched[0], TaskState::completed));
+  REQUIRE(link->dispatched.size() == 2);
+  CHECK(link->dispatched[1].id == second);
+  CHECK(tasks.get(second).state == TaskState::assigning);
+  CHECK(tasks.usage_of("n1").cores == 3);
+  CHECK_FALSE(tasks.explain(second).waiting);
+}
+
+TEST_CASE_FIXTURE(Fixture, "what may not wait is refused with the reason, and leaves nothing behind") {
+  tasks.submit(submission(3));
+  auto s = submission(3);
+  s.may_wait = false;
+  CHECK_THROWS_WITH_AS(tasks.submit(s), doctest::Contains("n1: Insufficient available cores (1 of 4 free)"), Unavailable);
+  CHECK(tasks.list({}, 10, 0).size() == 1);
+  s.targets = {Target::parse("n1")};
+  CHECK_THROWS_WITH_AS(tasks.submit(s), doctest::Contains("n1: Insufficient available cores (1 of 4 free)"), Unavailable);
+  tasks.kill(link->dispatched[0].id);
+  CHECK(link->dispatched.size() == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "higher priority starts first; a waiting task can be killed and never starts") {
+  const auto running = tasks.submit(submission(4)).tasks[0].spec;
+  const auto low = tasks.submit(submission(4)).tasks[0].spec.id;
+  auto urgent = submission(4);
+  urgent.spec.priority = 5;
+  const auto high = tasks.submit(urgent).tasks[0].spec.id;
+  const auto killed = tasks.submit(urgent).tasks[0].spec.id;
+  CHECK(tasks.kill(killed).state == TaskState::killed);
+  tasks.apply(report(running, TaskState::completed));
+  REQUIRE(link->dispatched.size() == 2);
+  CHECK(link->dispatched[1].id == high);
+  tasks.kill(high);
+  REQUIRE(link->dispatched.size() == 3);
+  CHECK(link->dispatched[2].id == low);
+}
+
+TEST_CASE_FIXTURE(Fixture, "the queue and what is held survive the host") {
+  const auto running = tasks.submit(submission(3)).tasks[0].spec;
+  const auto waiting = tasks.submit(submission(3)).tasks[0].spec.id;
+  Nodes new_nodes{node_repository, std::chrono::seconds(5), 6};
+  Tasks host(task_repository, new_nodes, [](TaskId id, bool) { return id.str(); });
+  CHECK(host.usage_of("n1").cores == 3);
+  CHECK(host.explain(waiting).waiting->refusals.at(0).second == "Node status is offline");
+  auto again = std::make_shared<RecordingLink>();
+  NodeDescription d;
+  d.hostname = "n1";
+  d.cores = 4;
+  d.memory_bytes = 8ull << 30;
+  new_nodes.connect(d, again);
+  host.reconcile("n1", {{running.id, 1, running.epoch}});
+  CHECK(again->dispatched.empty());
+  host.apply(report(running, TaskState::completed));
+  REQUIRE(again->dispatched.size() == 1);
+  CHECK(again->dispatched[0].id == waiting);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a task follows others when all have completed") {
+  const auto a = tasks.submit(submission()).tasks[0].spec, b = tasks.submit(submission()).tasks[0].spec;
+  auto s = submission();
+  s.spec.after = {a.id, b.id};
+  const auto c = tasks.submit(s).tasks[0].spec.id;
+  CHECK(tasks.get(c).state == TaskState::pending);
+  CHECK(tasks.explain(c).after == std::vector{a.id, b.id});
+  tasks.apply(report(a, TaskState::completed));
+  CHECK(tasks.explain(c).after == std::vector{b.id});
+  CHECK(link->dispatched.size() == 2);
+  tasks.apply(report(b, TaskState::completed));
+  REQUIRE(link->dispatched.size() == 3);
+  CHECK(link->dispatched[2].id == c);
+  s.spec.after = {a.id};
+  CHECK(tasks.submit(s).tasks[0].state == TaskState::assigning);  // nothing to wait for
+  s.spec.after = {TaskId(1)};
+  CHECK_THROWS_AS(tasks.submit(s), NotFound);
+}
+
+TEST_CASE_FIXTURE(Fixture, "what follows a task that does not complete fails without having run, and so does what follows that") {
+  const auto a = tasks.submit(submission()).tasks[0].spec;
+  auto s = submission();
+  s.spec.after = {a.id};
+  const auto b = tasks.submit(s).tasks[0].spec.id;
+  s.spec.after = {b};
+  const auto c = tasks.submit(s).tasks[0].spec.id;
+  s.spec.after = {c};
+  const auto killed = tasks.submit(s).tasks[0].spec.id;
+  tasks.kill(killed);
+  tasks.apply(report(a, TaskState::failed));
+  CHECK(tasks.get(b).state == TaskState::failed);
+  CHECK(tasks.get(b).message == "It never started: task " + a.id.str() + ", which it was to follow, is failed.");
+  CHECK(tasks.get(c).state == TaskState::failed);
+  CHECK(tasks.get(killed).state == TaskState::killed);
+  CHECK(link->dispatched.size() == 1);
+  CHECK_THROWS_AS(tasks.submit(s), Conflict);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a host that comes back knows what follows what, also when it missed an end") {
+  const auto a = tasks.submit(submission()).tasks[0].spec, b = tasks.submit(submission()).tasks[0].spec;
+  auto s = submission();
+  s.spec.after = {a.id};
+  const auto after_a = tasks.submit(s).tasks[0].spec.id;
+  s.spec.after = {b.id};
+  const auto after_b = tasks.submit(s).tasks[0].spec.id;
+  task_repository.transition(b.id, {TaskState::assigning}, report(b, TaskState::failed));  // and then the host died
+  Tasks host(task_repository, nodes, [](TaskId id, bool) { return id.str(); });
+  CHECK(host.explain(after_a).after == std::vector{a.id});
+  CHECK(host.get(after_b).state == TaskState::failed);
+  host.apply(report(a, TaskState::completed));
+  CHECK(host.get(after_a).state == TaskState::assigning);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a submission that is repeated makes no second task") {
+  auto s = submission();
+  s.client_id = "mine-1";
+  s.targets = {Target::parse("n1"), Target::parse("n1")};
+  const auto first = tasks.submit(s).tasks, again = tasks.submit(s).tasks;
+  REQUIRE(again.size() == 2);
+  CHECK(again[0].spec.id == first[0].spec.id);
+  CHECK(again[1].spec.id == first[1].spec.id);
+  CHECK(link->dispatched.size() == 2);
+  s.client_id = "mine-2";
+  CHECK(tasks.submit(s).tasks[0].spec.id != first[0].spec.id);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a task for a node that is away waits for it") {
+  nodes.disconnect("n1", link.get());
+  auto s = submission();
+  s.targets = {Target::parse("n1")};
+  const auto id = tasks.submit(s).tasks.at(0).spec.id;
+  CHECK(tasks.get(id).state == TaskState::pending);
+  auto again = std::make_shared<RecordingLink>();
+  connect(again);
+  tasks.reconcile("n1", {});
+  REQUIRE(again->dispatched.size() == 1);
+  CHECK(again->dispatched[0].epoch == 2);
 }
 
 TEST_CASE_FIXTURE(Fixture, "a killed task stays killed and the runner is told") {

@@ -1,0 +1,24 @@
+#include "host/ledger.hpp"
+
+namespace riverbox::host {
+
+void Ledger::hold(const TaskSpec& spec, const std::string& node) {
+  const auto share = Usage::of(spec);
+  if (entries_.emplace(spec.id.value(), Entry{node, share}).second) usage_[node].add(share);
+}
+
+bool Ledger::release(TaskId id) {
+  const auto entry = entries_.find(id.value());
+  if (entry == entries_.end()) return false;
+  usage_[entry->second.node].remove(entry->second.share);
+  entries_.erase(entry);
+  return true;
+}
+
+const Usage& Ledger::of(const std::string& node) const {
+  static const Usage kNone;
+  const auto usage = usage_.find(node);
+  return usage == usage_.end() ? kNone : usage->second;
+}
+
+}  // namespace riverbox::host
