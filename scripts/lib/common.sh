@@ -66,7 +66,7 @@ debian_mirror() {
 build_tests() {  # FOLDER SANITIZERS
   if [ ! -f "$root/$1/build.ninja" ]; then
     local compiler=()
-    ! have clang++ || compiler=(CC=clang CXX=clang++)
+    if have clang++ && clang++ "-fsanitize=$2" -x c++ -o /dev/null - <<<'int main() {}' 2>/dev/null; then compiler=(CC=clang CXX=clang++); fi
     env ${compiler[@]+"${compiler[@]}"} meson setup "$root/$1" "$root" -Dtests=true -Dlink=dynamic -Dprefer_static=false --buildtype=debug -Dstrip=false \
       -Db_lundef=false "-Db_sanitize=$2"
   fi
