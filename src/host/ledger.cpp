@@ -15,6 +15,13 @@ bool Ledger::release(TaskId id) {
   return true;
 }
 
+std::vector<TaskId> Ledger::holders_on(const std::string& node) const {
+  std::vector<TaskId> holders;
+  for (const auto& [id, entry] : entries_)
+    if (entry.node == node) holders.push_back(TaskId(id));
+  return holders;
+}
+
 const Usage& Ledger::of(const std::string& node) const {
   static const Usage kNone;
   const auto usage = usage_.find(node);

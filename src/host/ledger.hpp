@@ -1,8 +1,9 @@
-// What the tasks that have a place hold, by node. Pure; not thread-safe.
+// What the tasks that have a place hold, by node: from their assignment until their runner says that they are over. Pure; not thread-safe.
 #pragma once
 #include <map>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "host/scheduler.hpp"
 
@@ -14,6 +15,7 @@ public:
   bool holds(TaskId id) const { return entries_.contains(id.value()); }
   bool release(TaskId id);                                   // false: it held nothing
   const Usage& of(const std::string& node) const;
+  std::vector<TaskId> holders_on(const std::string& node) const;
 
 private:
   struct Entry {

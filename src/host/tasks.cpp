@@ -4,13 +4,14 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/strings.hpp"
 #include "base/time.hpp"
 
 namespace riverbox::host {
 namespace {
 
 constexpr std::chrono::minutes kPatience{5};   // so long a task is overtaken by smaller ones
-constexpr size_t kStartsAtOnce = 256;          // other calls want the state worker too
+constexpr size_t kStartsAtOnce = 256;          // in one transaction
 
 TaskReport report_of(const store::TaskRecord& task, TaskState state, std::string message) {
   TaskReport report;
@@ -95,14 +96,14 @@ std::vector<store::TaskRecord> Tasks::requested(const Submission& submission, co
   if (submission.targets.empty()) {
     add("", std::nullopt, {});
     const Demand demand = demand_of(tasks.back());
-    std::string reasons;
+    std::vector<std::string> reasons;
     for (const Machine& machine : machines) {
       const auto never = unfitness(machine, demand);
       if (!never) return tasks;
-      reasons += (reasons.empty() ? "" : "; ") + machine.name + ": " + *never;
+      reasons.push_back(machine.name + ": " + *never);
     }
     if (machines.empty()) throw Unavailable("No node has ever connected", "Start one with `riverbox runner` (or `riverbox up`).");
-    throw Unavailable("No suitable node available for this task: none is big enough. " + reasons, "`hakuriver.client nodes` shows what they have.");
+    throw Unavailable("No suitable node available for this task: none is big enough. " + join(reasons, "; "), "`hakuriver.client nodes` shows what they have.");
   }
   for (const auto& target : submission.targets) {
     const auto machine = std::find_if(machines.begin(), machines.end(), [&](const Machine& m) { return m.name == target.node.str(); });
@@ -141,23 +142,17 @@ Submitted Tasks::submit(const Submission& submission) {
     else dependencies_.add(task.spec.id, after);
   }
   std::vector<Queue::Start> others;
+  size_t started = 0;
   try {
-    for (const auto& start : queue_.pass(machines, wall_now(), kStartsAtOnce)) {
+    const auto starts = queue_.pass(machines, wall_now(), kStartsAtOnce);
+    started = starts.size();
+    for (const auto& start : starts) {
       const auto task = std::find_if(tasks.begin(), tasks.end(), [&](const auto& t) { return t.spec.id == start.id; });
       if (task == tasks.end()) others.push_back(start);
       else take_place(*task, start);
     }
-    for (auto& task : tasks) {
-      if (task.state == TaskState::pending && !submission.may_wait) {
-        const auto why = queue_.explain(task.spec.id, machines);
-        std::string reasons;
-        for (const auto& [node, reason] : why->refusals) reasons += (reasons.empty() ? "" : "; ") + (task.node.empty() ? node + ": " : "") + reason;
-        out.failed.push_back({task.node.empty() ? "any node" : task.node, reasons});
-        queue_.remove(task.spec.id);
-        continue;
-      }
-      out.tasks.push_back(std::move(task));
-    }
+    if (!submission.may_wait) refuse_waiting(tasks, machines, out.failed);
+    out.tasks = std::move(tasks);
     repository_.insert(out.tasks, submission.client_id);  // durable before anybody is told
   } catch (...) {
     read_back();
@@ -165,13 +160,26 @@ Submitted Tasks::submit(const Submission& submission) {
   }
   start_waiting(others);
   if (out.tasks.empty()) {
-    std::string reasons;
-    for (const auto& f : out.failed) reasons += (reasons.empty() ? "" : "; ") + f.target + ": " + f.reason;
-    throw Unavailable("Failed to schedule task for any target. Failures: " + reasons, "`hakuriver.client nodes` shows the nodes and what is free.");
+    std::vector<std::string> reasons;
+    for (const auto& f : out.failed) reasons.push_back(f.target + ": " + f.reason);
+    throw Unavailable("Failed to schedule task for any target. Failures: " + join(reasons, "; "), "`hakuriver.client nodes` shows the nodes and what is free.");
   }
   for (const auto& task : out.tasks)
     if (task.state == TaskState::assigning) dispatch(task);
+  if (started == kStartsAtOnce) schedule();  // there may be room for more
   return out;
+}
+
+// Those that wait leave the queue and the list.
+void Tasks::refuse_waiting(std::vector<store::TaskRecord>& tasks, const std::vector<Machine>& machines, std::vector<FailedTarget>& failed) {
+  std::erase_if(tasks, [&](const store::TaskRecord& task) {
+    const auto waiting = queue_.explain(task.spec.id, machines);
+    if (!waiting) return false;
+    std::vector<std::string> reasons;
+    for (const auto& [node, reason] : waiting->refusals) reasons.push_back(task.node.empty() ? node + ": " + reason : reason);
+    failed.push_back({task.node.empty() ? "any node" : task.node, join(reasons, "; ")});
+    return queue_.remove(task.spec.id);
+  });
 }
 
 void Tasks::start_waiting(const std::vector<Queue::Start>& starts) {
@@ -201,9 +209,12 @@ void Tasks::start_waiting(const std::vector<Queue::Start>& starts) {
 }
 
 void Tasks::schedule() {
-  if (queue_.size() == 0) return;
-  auto machines = this->machines();
-  start_waiting(queue_.pass(machines, wall_now(), kStartsAtOnce));
+  for (bool more = queue_.size() > 0; more;) {
+    auto machines = this->machines();
+    const auto starts = queue_.pass(machines, wall_now(), kStartsAtOnce);
+    start_waiting(starts);
+    more = starts.size() == kStartsAtOnce;
+  }
 }
 
 // It was called lost, and its place may be another's by now: then the node has more to do than it has cores for, until one of them ends.
@@ -268,6 +279,8 @@ bool Tasks::apply(const TaskReport& report) {
     notify(report.id);
     if (is_final(report.state)) ended(report.id, report.state);
     else if (!held_.holds(report.id)) found_again(report.id);
+  } else if (is_final(report.state) && held_.release(report.id)) {
+    schedule();  // it was killed here, and now it has ended there
   }
   return changed;
 }
@@ -291,7 +304,8 @@ store::TaskRecord Tasks::kill(TaskId id) {
   // A runner that is away learns of it in reconcile().
   if (auto node = nodes_.find(task.node); task.state != TaskState::pending && node && node->link) node->link->kill(id, task.spec.attempt);
   notify(id);
-  ended(id, TaskState::killed);
+  if (task.state == TaskState::pending) ended(id, TaskState::killed);
+  else follow_up(id, TaskState::killed);  // what it holds is free when its runner says so: it may need a while to end
   return get(id);
 }
 
@@ -324,7 +338,13 @@ void Tasks::reconcile(const std::string& hostname, const std::vector<KnownAttemp
   }
   for (const auto& attempt : attempts) {
     auto task = repository_.find(attempt.id);
-    if (!task || is_final(task->state) || task->spec.attempt != attempt.attempt) node->link->kill(attempt.id, attempt.attempt);
+    if (task && !is_final(task->state) && task->spec.attempt == attempt.attempt) continue;
+    node->link->kill(attempt.id, attempt.attempt);
+    if (task) held_.hold(task->spec, hostname);  // until it has ended
+  }
+  for (const TaskId id : held_.holders_on(hostname)) {  // killed before it arrived: nobody will tell of its end
+    const auto task = repository_.find(id);
+    if (!task || (is_final(task->state) && task->spec.epoch != node->epoch && !known(*task))) held_.release(id);
   }
   schedule();
 }

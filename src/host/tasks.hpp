@@ -83,6 +83,7 @@ private:
   std::vector<store::TaskRecord> requested(const Submission& submission, const std::vector<Machine>& machines, std::vector<FailedTarget>& failed) const;
   // Node, epoch and GPUs of a start into the record; what it takes is held from then on.
   void take_place(store::TaskRecord& task, const Queue::Start& start);
+  void refuse_waiting(std::vector<store::TaskRecord>& tasks, const std::vector<Machine>& machines, std::vector<FailedTarget>& failed);
   void start_waiting(const std::vector<Queue::Start>& starts);
   void dispatch(const store::TaskRecord& task);
   void found_again(TaskId id);

@@ -293,7 +293,7 @@ class Restarts(unittest.TestCase):
         self.addCleanup(lambda: self.host.wait_online("worker"))
         self.addCleanup(self.runner.start)
         wait_until(lambda: self.host.nodes()["worker"]["status"] == "offline", 15, "worker offline", step=0.2)
-        result = self.host.client("--target", "worker", "--container", "restart-env", "--", "true")
+        result = self.host.client("--no-wait", "--target", "worker", "--container", "restart-env", "--", "true")
         self.assertEqual(result.code, 1)
         self.assertIn("worker", result.err)
 

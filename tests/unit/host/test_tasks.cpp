@@ -129,8 +129,34 @@ TEST_CASE_FIXTURE(Fixture, "higher priority starts first; a waiting task can be 
   REQUIRE(link->dispatched.size() == 2);
   CHECK(link->dispatched[1].id == high);
   tasks.kill(high);
+  CHECK(link->dispatched.size() == 2);  // it is still ending: its cores are not free
+  CHECK(tasks.usage_of("n1").cores == 4);
+  CHECK_FALSE(tasks.apply(report(link->dispatched[1], TaskState::killed)));
   REQUIRE(link->dispatched.size() == 3);
   CHECK(link->dispatched[2].id == low);
+}
+
+TEST_CASE_FIXTURE(Fixture, "what is killed while its node is away holds its place until the node tells") {
+  const auto running = tasks.submit(submission(2)).tasks[0].spec, lost_dispatch = tasks.submit(submission(2)).tasks[0].spec;
+  tasks.apply(report(running, TaskState::running));
+  nodes.disconnect("n1", link.get());
+  tasks.kill(running.id);
+  tasks.kill(lost_dispatch.id);
+  auto s = submission(4);
+  const auto waiting = tasks.submit(s).tasks[0].spec.id;
+  Tasks host(task_repository, nodes, [](TaskId id, bool) { return id.str(); });  // it is also another host by now
+  auto again = std::make_shared<RecordingLink>();
+  connect(again);
+  for (Tasks* each : {&tasks, &host}) {
+    again->dispatched.clear();
+    each->reconcile("n1", {{running.id, 1, running.epoch}});
+    CHECK(again->killed.back() == running.id);
+    CHECK(each->usage_of("n1").cores == 2);
+    CHECK(again->dispatched.empty());
+  }
+  host.apply(report(running, TaskState::killed));
+  REQUIRE(again->dispatched.size() == 1);
+  CHECK(again->dispatched[0].id == waiting);
 }
 
 TEST_CASE_FIXTURE(Fixture, "the queue and what is held survive the host") {
