@@ -61,8 +61,8 @@ debian_mirror() {
   say "${uri:-http://deb.debian.org/debian}" | sed 's,/*$,,'
 }
 
-# The test programs of tests/, with sanitizers, in a folder of their own. clang, where there is one, compiles sanitizers in
-# half the time that gcc takes, and two compilers see more than one.
+# The test programs of tests/, with sanitizers, in a folder of their own. clang, where there is one, compiles sanitizers much
+# faster than gcc, and two compilers see more than one.
 build_tests() {  # FOLDER SANITIZERS
   if [ ! -f "$root/$1/build.ninja" ]; then
     local compiler=()

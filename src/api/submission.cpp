@@ -1,6 +1,4 @@
 // Parsing of what clients and runners send: every field is checked here, once.
-#include <cstdlib>
-
 #include "api/shapes.hpp"
 #include "base/error.hpp"
 #include "base/strings.hpp"
@@ -41,6 +39,22 @@ std::uint64_t number(const json& body, const char* name, std::uint64_t otherwise
   else if (value->is_string()) out = parse_u64(value->get<std::string>());
   if (!out || *out > maximum) wrong(name, ("a whole number from 0 to " + std::to_string(maximum)).c_str());
   return *out;
+}
+
+std::optional<bool> flag(const json& body, const char* name) {
+  auto value = field(body, name);
+  if (!value) return std::nullopt;
+  if (!value->is_boolean()) wrong(name, "true or false");
+  return value->get<bool>();
+}
+
+int priority_of(const json& body) {
+  auto value = field(body, "priority");
+  if (!value) return 0;
+  const bool fine = value->is_number_unsigned() ? value->get<std::uint64_t>() <= static_cast<std::uint64_t>(kMaxPriority)
+                                                : value->is_number_integer() && value->get<std::int64_t>() >= -kMaxPriority;  // below zero
+  if (!fine) wrong("priority", "a whole number from -1000 to 1000");
+  return value->get<int>();
 }
 
 std::vector<std::string> texts(const json& body, const char* name) {
@@ -113,22 +127,12 @@ host::Submission parse_submission(const json& body, const Config& config) {
     spec.environment.resize(at);
     if (out.version.empty()) throw InvalidInput("field 'container_name' names no version after '@'", "Write NAME, or NAME@VERSION as `hakuriver.docker versions NAME` shows them.");
   }
-  spec.privileged = config.docker.tasks_privileged;
-  if (auto privileged = field(body, "privileged")) {
-    if (!privileged->is_boolean()) wrong("privileged", "true or false");
-    spec.privileged = privileged->get<bool>();
-  }
+  spec.privileged = flag(body, "privileged").value_or(config.docker.tasks_privileged);
   auto mounts = field(body, "additional_mounts") ? texts(body, "additional_mounts") : config.docker.additional_mounts;
   for (const auto& mount : mounts) spec.mounts.push_back(MountSpec::parse(mount));
 
-  if (auto no_wait = field(body, "no_wait")) {
-    if (!no_wait->is_boolean()) wrong("no_wait", "true or false");
-    out.may_wait = !no_wait->get<bool>();
-  }
-  if (auto priority = field(body, "priority")) {
-    if (!priority->is_number_integer() || std::abs(priority->get<std::int64_t>()) > kMaxPriority) wrong("priority", "a whole number from -1000 to 1000");
-    spec.priority = priority->get<int>();
-  }
+  out.may_wait = !flag(body, "no_wait").value_or(false);
+  spec.priority = priority_of(body);
   spec.gpu_count = static_cast<int>(number(body, "gpu_count", 0, 1023));
   for (const auto& id : texts(body, "after")) spec.after.push_back(TaskId::parse(id));
   if (!spec.after.empty() && !out.may_wait) throw InvalidInput("after and no_wait contradict each other", "Leave one of them out.");

@@ -15,16 +15,18 @@ constexpr size_t kMaxTextBytes = 64u << 20;  // of one log answered at once; fol
 Json shape(Call& call, const store::TaskRecord& task) { return task_shape(task, call.services.config.paths.shared_dir); }
 
 Json submitted_shape(Call& call, const host::Submitted& submitted) {
-  Json ids = Json::array();
-  for (const auto& task : submitted.tasks) ids.push_back(task.spec.id.str());
+  Json ids = Json::array(), waiting = Json::array();
+  for (const auto& task : submitted.tasks) {
+    ids.push_back(task.spec.id.str());
+    if (task.state == TaskState::pending) waiting.push_back(ids.back());
+  }
   auto count = std::to_string(submitted.tasks.size());
   Json out;
-  const auto waiting = std::count_if(submitted.tasks.begin(), submitted.tasks.end(), [](const auto& task) { return task.state == TaskState::pending; });
   out["message"] = submitted.failed.empty() ? "Task batch submitted successfully. " + count + " tasks created."
                                             : "Task batch submitted. " + count + " tasks created. Some targets failed.";
-  if (waiting > 0) out["message"] = out["message"].get<std::string>() + " " + std::to_string(waiting) + " of them wait for a free place.";
   out["task_ids"] = ids;
-  if (submitted.failed.empty() && submitted.tasks.back().state != TaskState::pending) {
+  if (!waiting.empty()) out["waiting"] = waiting;
+  if (submitted.failed.empty() && !submitted.tasks.back().placement.empty()) {
     auto node = call.services.nodes.find(submitted.tasks.back().node);
     out["assigned_node"] = {{"hostname", submitted.tasks.back().node}, {"url", node ? "http://" + node->description.address : ""}};
   }

@@ -71,10 +71,11 @@ std::string id_list(const std::vector<TaskId>& ids) {
   return (ids.size() == 1 ? "task " : "tasks ") + join(words, ", ");
 }
 
-// " to node1", where the host says so.
+// " to node1" or that it waits, where the host says so.
 std::string destination(const Json& answer, size_t tasks) {
   if (tasks != 1) return {};
-  if (!answer.contains("assigned_node") || !answer["assigned_node"].is_object()) return ", and waits for a free place";
+  if (answer.contains("waiting")) return ", and waits for its turn";
+  if (!answer.contains("assigned_node") || !answer["assigned_node"].is_object()) return {};
   return " to " + printable(text_of(answer["assigned_node"], "hostname", "a node"));
 }
 
@@ -173,13 +174,13 @@ int submit(const Invocation& invocation, const Arguments& arguments) {
     return waited != 0 ? waited : status;
   }
   if (arguments.has("--json") || !stdout_is_terminal()) {
-    write_out(json_text(with_key_order(answer, {"message", "task_ids", "assigned_node", "failed_targets"})));
+    write_out(json_text(with_key_order(answer, {"message", "task_ids", "waiting", "assigned_node", "failed_targets"})));
     return status;
   }
   for (const TaskId id : ids)
     write_out("task " + id.str() + " submitted" + destination(answer, ids.size()) + "; follow with: " + invocation.typed("client") +
               " logs -f " + id.str() + "\n");
-  if (ids.size() == 1 && !answer.contains("assigned_node")) write_err("Why it waits: " + invocation.typed("task") + " explain " + ids.front().str() + "\n");
+  if (ids.size() == 1 && answer.contains("waiting")) write_err("Why it waits: " + invocation.typed("task") + " explain " + ids.front().str() + "\n");
   return status;
 }
 

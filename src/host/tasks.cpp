@@ -24,6 +24,11 @@ TaskReport report_of(const store::TaskRecord& task, TaskState state, std::string
   return report;
 }
 
+Demand demand_of(const store::TaskRecord& task, const std::string& image = {}) {
+  const auto& spec = task.spec;
+  return {task.node, spec.cores, spec.memory_bytes, spec.numa, spec.gpus, spec.gpus.empty() ? spec.gpu_count : 0, image};
+}
+
 NotFound no_such_task(TaskId id) { return NotFound("Task " + id.str() + " not found", "`riverbox task list` shows the tasks there are."); }
 
 }  // namespace
@@ -40,17 +45,15 @@ void Tasks::read_back() {
   held_ = {};
   for (const auto& task : tasks)
     if (task.state != TaskState::pending) held_.hold(task.spec, task.node);
-  std::vector<const store::TaskRecord*> hopeless;
+  std::map<TaskId, TaskId> hopeless;  // one has ended, and then the host before it could tell those that follow it
   for (const auto& task : tasks) {
     if (task.state != TaskState::pending) continue;
-    try {
-      if (const auto after = open_predecessors(task.spec); !after.empty()) dependencies_.add(task.spec.id, after);
-      else enqueue(task);
-    } catch (const Error&) {  // one of them has ended, and then the host before it could tell the others
-      hopeless.push_back(&task);
-    }
+    const auto after = predecessors_of(task.spec);
+    if (after.hopeless) hopeless.emplace(task.spec.id, *after.hopeless);
+    else if (!after.open.empty()) dependencies_.add(task.spec.id, after.open);
+    else enqueue(task);
   }
-  for (const auto* task : hopeless) give_up(task->spec.id, task->spec.after.front());
+  for (const auto& [id, on] : hopeless) give_up(id, on);
 }
 
 void Tasks::enqueue(const store::TaskRecord& task, const std::string& image) {
@@ -72,15 +75,10 @@ std::vector<Machine> Tasks::machines() const {
   return out;
 }
 
-Demand Tasks::demand_of(const store::TaskRecord& task, const std::string& image) const {
-  const auto& spec = task.spec;
-  return {task.node, spec.cores, spec.memory_bytes, spec.numa, spec.gpus, spec.gpus.empty() ? spec.gpu_count : 0, image};
-}
-
 // One task for each target that could ever take it.
 std::vector<store::TaskRecord> Tasks::requested(const Submission& submission, const std::vector<Machine>& machines, std::vector<FailedTarget>& failed) const {
   std::vector<store::TaskRecord> tasks;
-  const auto add = [&](const std::string& node, const std::optional<int>& numa, const std::vector<int>& gpus) {
+  const auto task_for = [&](const std::string& node, const std::optional<int>& numa, const std::vector<int>& gpus) {
     store::TaskRecord task;
     task.spec = submission.spec;
     task.spec.id = TaskId::next();
@@ -91,10 +89,10 @@ std::vector<store::TaskRecord> Tasks::requested(const Submission& submission, co
     task.batch_id = tasks.empty() ? task.spec.id.str() : tasks.front().batch_id;
     task.node = node;
     task.submitted_at = to_rfc3339(wall_now());
-    tasks.push_back(std::move(task));
+    return task;
   };
   if (submission.targets.empty()) {
-    add("", std::nullopt, {});
+    tasks.push_back(task_for("", std::nullopt, {}));
     const Demand demand = demand_of(tasks.back());
     std::vector<std::string> reasons;
     for (const Machine& machine : machines) {
@@ -107,10 +105,10 @@ std::vector<store::TaskRecord> Tasks::requested(const Submission& submission, co
   }
   for (const auto& target : submission.targets) {
     const auto machine = std::find_if(machines.begin(), machines.end(), [&](const Machine& m) { return m.name == target.node.str(); });
-    Demand demand{target.node.str(), submission.spec.cores, submission.spec.memory_bytes, target.numa, target.gpus, target.gpus.empty() ? submission.spec.gpu_count : 0, {}};
-    const auto never = machine == machines.end() ? std::optional<std::string>("Node not registered") : unfitness(*machine, demand);
+    auto task = task_for(target.node.str(), target.numa, target.gpus);
+    const auto never = machine == machines.end() ? std::optional<std::string>("Node not registered") : unfitness(*machine, demand_of(task));
     if (never) failed.push_back({target.str(), *never});
-    else add(demand.node, demand.numa, demand.gpus);
+    else tasks.push_back(std::move(task));
   }
   return tasks;
 }
@@ -135,11 +133,13 @@ Submitted Tasks::submit(const Submission& submission) {
   }
   auto machines = this->machines();
   Submitted out;
-  const auto after = open_predecessors(submission.spec);
+  const auto after = predecessors_of(submission.spec);
+  if (after.hopeless)
+    throw Conflict("task " + after.hopeless->str() + ", which it is to follow, is " + std::string(to_string(get(*after.hopeless).state)), "It can only follow one that completes.");
   auto tasks = requested(submission, machines, out.failed);
   for (const auto& task : tasks) {
-    if (after.empty()) enqueue(task, submission.image);
-    else dependencies_.add(task.spec.id, after);
+    if (after.open.empty()) enqueue(task, submission.image);
+    else dependencies_.add(task.spec.id, after.open);
   }
   std::vector<Queue::Start> others;
   size_t started = 0;
@@ -250,16 +250,15 @@ void Tasks::give_up(TaskId id, TaskId on) {
   follow_up(id, TaskState::failed);
 }
 
-std::vector<TaskId> Tasks::open_predecessors(const TaskSpec& spec) {
-  std::vector<TaskId> open;
+Tasks::Predecessors Tasks::predecessors_of(const TaskSpec& spec) {
+  Predecessors out;
   for (const TaskId id : spec.after) {
-    const auto state = get(id).state;
-    if (state == TaskState::completed) continue;
-    if (is_final(state) && state != TaskState::lost)
-      throw Conflict("task " + id.str() + ", which it is to follow, is " + std::string(to_string(state)), "It can only follow one that completes.");
-    open.push_back(id);
+    const auto task = repository_.find(id);
+    if (task && task->state == TaskState::completed) continue;
+    if (!task || (is_final(task->state) && task->state != TaskState::lost)) out.hopeless = id;
+    else out.open.push_back(id);
   }
-  return open;
+  return out;
 }
 
 Tasks::Explanation Tasks::explain(TaskId id) {

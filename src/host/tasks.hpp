@@ -79,7 +79,6 @@ public:
 private:
   std::vector<Machine> machines() const;
   void enqueue(const store::TaskRecord& task, const std::string& image = {});
-  Demand demand_of(const store::TaskRecord& task, const std::string& image = {}) const;
   std::vector<store::TaskRecord> requested(const Submission& submission, const std::vector<Machine>& machines, std::vector<FailedTarget>& failed) const;
   // Node, epoch and GPUs of a start into the record; what it takes is held from then on.
   void take_place(store::TaskRecord& task, const Queue::Start& start);
@@ -91,8 +90,11 @@ private:
   void ended(TaskId id, TaskState state);
   void follow_up(TaskId id, TaskState state);
   void give_up(TaskId id, TaskId on);  // a task whose predecessor did not complete
-  // The predecessors that have not completed yet. Throws NotFound; Conflict when one never will.
-  std::vector<TaskId> open_predecessors(const TaskSpec& spec);
+  struct Predecessors {
+    std::vector<TaskId> open;        // have not completed yet
+    std::optional<TaskId> hopeless;  // never will
+  };
+  Predecessors predecessors_of(const TaskSpec& spec);
   void read_back();       // queue and ledger as the store has them
   void notify(TaskId id);
 

@@ -178,13 +178,9 @@ Versions::Pinned Versions::set_pinned(const std::string& text, const std::string
 
 std::string Versions::reason_to_stay(const EnvironmentName& name, const Version& version, bool newest) const {
   if (pins_.is_pinned(version)) return fmt::format("version {} of '{}' is pinned", version.timestamp, name.str());
-  for (const TaskState state : unfinished_states()) {
-    constexpr int kAll = 1'000'000;
-    for (const auto& task : tasks_.list(state, kAll, 0)) {
-      const bool wanted = task.spec.exact ? task.spec.tarball == version.tarball : newest;  // the others take the newest there is
-      if (task.spec.environment != name.str() || !wanted) continue;
-      return fmt::format("version {} of '{}' is in use: task {} is {}", version.timestamp, name.str(), task.spec.id.str(), to_string(state));
-    }
+  for (const auto& task : tasks_.unfinished_of(name.str())) {
+    const bool wanted = task.spec.exact ? task.spec.tarball == version.tarball : newest;  // the others take the newest there is
+    if (wanted) return fmt::format("version {} of '{}' is in use: task {} is {}", version.timestamp, name.str(), task.spec.id.str(), to_string(task.state));
   }
   if (const auto reader = environment::lease_holder(share_, version.tarball))  // also one that loads it for such a task: then the task is the reason
     return fmt::format("version {} of '{}' is being read by {}", version.timestamp, name.str(), printable(*reader, 100));

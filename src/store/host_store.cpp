@@ -112,6 +112,11 @@ std::string sql_list(const std::vector<TaskState>& states) {
   return list;
 }
 
+const std::string& is_unfinished() {
+  static const std::string condition = "state IN (" + sql_list(unfinished_states()) + ")";
+  return condition;
+}
+
 }  // namespace
 
 const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3, kSchema4, kSchema5};
@@ -194,35 +199,26 @@ std::vector<TaskRecord> TaskRepository::list(std::optional<TaskState> state, int
   return tasks;
 }
 
+std::vector<TaskRecord> TaskRepository::where(const std::string& condition, const std::optional<std::string>& value) {
+  std::vector<TaskRecord> tasks;
+  db_.read([&](Database::Connection& connection) {
+    Statement rows = connection.prepare(fmt::format("SELECT {} FROM tasks WHERE {} ORDER BY id", kTaskColumns, condition));
+    if (value) rows.bind(*value);
+    tasks = tasks_of(rows);
+  });
+  return tasks;
+}
+
 std::vector<TaskRecord> TaskRepository::submitted_as(const std::string& client_id) {
-  std::vector<TaskRecord> tasks;
-  db_.read([&](Database::Connection& connection) {
-    Statement rows = connection.prepare(
-        fmt::format("SELECT {} FROM tasks WHERE batch_id = (SELECT batch_id FROM submissions WHERE client_id=?) ORDER BY id", kTaskColumns));
-    rows.bind(client_id);
-    tasks = tasks_of(rows);
-  });
-  return tasks;
+  return where("batch_id = (SELECT batch_id FROM submissions WHERE client_id=?)", client_id);
 }
 
-std::vector<TaskRecord> TaskRepository::unfinished() {
-  std::vector<TaskRecord> tasks;
-  db_.read([&](Database::Connection& connection) {
-    Statement rows = connection.prepare(fmt::format("SELECT {} FROM tasks WHERE state IN ({}) ORDER BY id", kTaskColumns, sql_list(unfinished_states())));
-    tasks = tasks_of(rows);
-  });
-  return tasks;
-}
+std::vector<TaskRecord> TaskRepository::unfinished() { return where(is_unfinished()); }
 
-std::vector<TaskRecord> TaskRepository::unfinished_on(const std::string& node) {
-  std::vector<TaskRecord> tasks;
-  db_.read([&](Database::Connection& connection) {
-    Statement rows = connection.prepare(
-        fmt::format("SELECT {} FROM tasks WHERE node=? AND state IN ({}) ORDER BY id", kTaskColumns, sql_list(unfinished_states())));
-    rows.bind(node);
-    tasks = tasks_of(rows);
-  });
-  return tasks;
+std::vector<TaskRecord> TaskRepository::unfinished_on(const std::string& node) { return where("node=? AND " + is_unfinished(), node); }
+
+std::vector<TaskRecord> TaskRepository::unfinished_of(const std::string& environment) {
+  return where(is_unfinished() + " AND json_extract(spec, '$.environment') = ?", environment);
 }
 
 std::vector<TaskId> TaskRepository::assign(const std::vector<TaskRecord>& batch) {

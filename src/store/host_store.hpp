@@ -55,6 +55,7 @@ public:
   std::vector<TaskRecord> list(std::optional<TaskState> state, int limit, int offset);  // newest first
   std::vector<TaskRecord> unfinished();                                                 // oldest first
   std::vector<TaskRecord> unfinished_on(const std::string& node);
+  std::vector<TaskRecord> unfinished_of(const std::string& environment);
   // Gives tasks that wait a place: node, placement, epoch and spec of each become those of the record. One transaction; one that does not wait any more is left as it is, and
   // is not among those returned.
   std::vector<TaskId> assign(const std::vector<TaskRecord>& batch);
@@ -64,6 +65,9 @@ public:
   bool transition(TaskId id, const std::vector<TaskState>& from, const TaskReport& to);
 
 private:
+  // Oldest first. `condition` has a "?" for `value`, or neither is there.
+  std::vector<TaskRecord> where(const std::string& condition, const std::optional<std::string>& value = {});
+
   Database& db_;
 };
 

@@ -2,32 +2,17 @@
 import os
 import unittest
 
-from cluster import Host, Runner, shared
-from process import wait_until, work_dir
+from cluster import OwnCluster
+from process import wait_until
 
 ALL = os.cpu_count()
 
 
-class Queue(unittest.TestCase):
-    """A cluster of its own: tasks here take all the cores there are, and the host is killed."""
-
-    @classmethod
-    def setUpClass(cls):
-        c = shared()
-        cls.host = Host(c.host_engine, work_dir() / "queue-share", name="queue-host")
-        cls.runner = Runner(cls.host, c.runner_engine, "queue-worker")
-        cls.host.docker("create-container", "busybox:latest", "queue-env", check=True)
-        cls.host.docker("create-tar", "queue-env", check=True)
-        cls.host.wait_online("queue-worker")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.host.docker("delete-container", "queue-env")
-        cls.runner.stop()
-        cls.host.stop()
+class Queue(OwnCluster):
+    NAME = "queue"
 
     def submit(self, command="sleep 300", cores=ALL, **fields):
-        task = self.host.submit(command, container_name="queue-env", required_cores=cores, **fields)
+        task = self.host.submit(command, container_name=self.environment, required_cores=cores, **fields)
         self.addCleanup(lambda: self.host.http("POST", f"/kill/{task}"))
         return task
 
@@ -37,14 +22,14 @@ class Queue(unittest.TestCase):
     def test_what_does_not_fit_waits_and_starts_when_there_is_room(self):
         first = self.submit()
         self.host.wait_task(first, ("running",))
-        second = self.submit("echo it was my turn", targets=["queue-worker"])
+        second = self.submit("echo it was my turn", targets=[self.node])
         third = self.submit("true")
         self.assertEqual(self.host.status(second)["status"], "pending")
         why = self.explain(second)
-        self.assertEqual((why["position"], why["reasons"]), (1, [{"node": "queue-worker", "reason": f"Insufficient available cores (0 of {ALL} free)"}]))
+        self.assertEqual((why["position"], why["reasons"]), (1, [{"node": self.node, "reason": f"Insufficient available cores (0 of {ALL} free)"}]))
         self.assertEqual(self.explain(third)["position"], 2)
         there = self.explain(first)
-        self.assertEqual((there["status"], there["node"]), ("running", "queue-worker"))
+        self.assertEqual((there["status"], there["node"]), ("running", self.node))
         self.assertIn(there["placement"], ("It has the environment already.", "It has the most free cores of those that can take it."))
         small = self.submit("true", cores=0)  # takes nothing: it passes them
         self.assertEqual(self.host.wait_task(small)["status"], "completed")
@@ -66,14 +51,24 @@ class Queue(unittest.TestCase):
 
     def test_no_wait(self):
         first = self.submit()
-        result = self.host.client("--no-wait", "--container", "queue-env", "--cores", ALL, "--", "true")
+        result = self.host.client("--no-wait", "--container", self.environment, "--cores", ALL, "--", "true")
         self.assertEqual((result.code, result.out), (1, ""), result)
         self.assertIn(f"Insufficient available cores (0 of {ALL} free)", result.err)
         self.host.client("kill", first, check=True)
 
+    def test_the_answer_says_who_waits(self):
+        first = self.submit()
+        answer = self.host.http("POST", "/submit", {"command": "true", "container_name": self.environment, "required_cores": ALL})[2]
+        self.addCleanup(lambda: self.host.http("POST", f"/kill/{answer['task_ids'][0]}"))
+        self.assertEqual(answer["waiting"], answer["task_ids"])
+        self.assertNotIn("assigned_node", answer)
+        self.host.client("kill", first, check=True)
+        answer = self.host.http("POST", "/submit", {"command": "true", "container_name": self.environment, "required_cores": 0, "targets": [self.node, "ghost"]})[2]
+        self.assertNotIn("waiting", answer)
+
     def test_waiting_with_wait(self):
         first = self.submit("sleep 2")
-        result = self.host.client("--wait", "--container", "queue-env", "--cores", ALL, "--", "echo", "done")
+        result = self.host.client("--wait", "--container", self.environment, "--cores", ALL, "--", "echo", "done")
         self.assertEqual((result.code, result.out), (0, "done\n"), result)
         self.assertEqual(self.host.status(first)["status"], "completed")
 
@@ -83,16 +78,16 @@ class Queue(unittest.TestCase):
         second = self.submit("echo still here")
         self.host.kill()
         self.host.start()
-        self.host.wait_online("queue-worker")
+        self.host.wait_online(self.node)
         self.assertEqual(self.host.status(second)["status"], "pending")
         self.host.client("kill", first, check=True)
         self.assertEqual(self.host.wait_task(second)["status"], "completed")
 
     def test_a_node_that_is_away_is_waited_for(self):
         self.runner.stop()
-        wait_until(lambda: self.host.nodes()["queue-worker"]["status"] == "offline", 15, "worker offline", step=0.2)
-        task = self.submit("true", targets=["queue-worker"])
-        self.assertEqual(self.explain(task)["reasons"], [{"node": "queue-worker", "reason": "Node status is offline"}])
+        wait_until(lambda: self.host.nodes()[self.node]["status"] == "offline", 15, "the node to be offline", step=0.2)
+        task = self.submit("true", targets=[self.node])
+        self.assertEqual(self.explain(task)["reasons"], [{"node": self.node, "reason": "Node status is offline"}])
         self.runner.start()
         self.assertEqual(self.host.wait_task(task)["status"], "completed")
 
@@ -100,7 +95,7 @@ class Queue(unittest.TestCase):
         first = self.submit("sleep 1", cores=0)
         second = self.submit("echo second", cores=0, after=[first])
         self.assertEqual(self.explain(second)["after"][0]["task_id"], first)
-        result = self.host.client("--wait", "--after", second, "--container", "queue-env", "--cores", "0", "--", "echo", "third")
+        result = self.host.client("--wait", "--after", second, "--container", self.environment, "--cores", "0", "--", "echo", "third")
         self.assertEqual((result.code, result.out), (0, "third\n"), result)
         order = [self.host.status(t) for t in (first, second)]
         self.assertLessEqual(order[0]["completed_at"], order[1]["started_at"])
@@ -109,7 +104,7 @@ class Queue(unittest.TestCase):
         done = self.host.wait_task(never)
         self.assertEqual((done["status"], done["started_at"]), ("failed", None), done)
         self.assertIn(bad, done["error_message"])
-        status, _, body = self.host.http("POST", "/submit", {"command": "true", "container_name": "queue-env", "after": [bad]})
+        status, _, body = self.host.http("POST", "/submit", {"command": "true", "container_name": self.environment, "after": [bad]})
         self.assertEqual(status, 409, body)
 
     def test_a_repeated_submission_makes_no_second_task(self):
@@ -122,14 +117,14 @@ class Queue(unittest.TestCase):
         self.assertNotEqual(self.submit("true", cores=0, client_id="queue-2"), first)
 
     def test_wrong_fields(self):
-        for fields in ({"priority": "high"}, {"priority": 5000}, {"no_wait": "yes"}, {"gpu_count": -1}, {"gpu_count": 1, "targets": ["queue-worker"], "required_gpus": [[0]]}):
-            status, _, body = self.host.http("POST", "/submit", {"command": "true", "container_name": "queue-env", **fields})
+        for fields in ({"priority": "high"}, {"priority": 5000}, {"priority": 2**64 - 1}, {"priority": -2**63}, {"priority": 0.5}, {"no_wait": "yes"}, {"gpu_count": -1}, {"gpu_count": 1, "targets": [self.node], "required_gpus": [[0]]}):
+            status, _, body = self.host.http("POST", "/submit", {"command": "true", "container_name": self.environment, **fields})
             self.assertEqual(status, 400, (fields, body))
-        status, _, body = self.host.http("POST", "/submit", {"command": "true", "container_name": "queue-env", "gpu_count": 1})
+        status, _, body = self.host.http("POST", "/submit", {"command": "true", "container_name": self.environment, "gpu_count": 1})
         self.assertEqual(status, 503, body)
         self.assertIn("Not enough GPUs", body["detail"])
         self.assertEqual(self.host.http("GET", "/api/tasks/1/explain")[0], 404)
-        self.assertEqual(self.host.client("--gpus", "two", "--container", "queue-env", "--", "true").code, 64)
+        self.assertEqual(self.host.client("--gpus", "two", "--container", self.environment, "--", "true").code, 64)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ import os
 import time
 import unittest
 
-from cluster import Host, Runner, shared
+from cluster import Host, OwnCluster, Runner, shared
 from process import wait_until, work_dir
 
 
@@ -237,25 +237,11 @@ class Refused(WithEnvironment):
         self.assertFalse(os.path.exists("/nonexistent-folder"), "Docker must not make it up")
 
 
-class Restarts(unittest.TestCase):
-    """A cluster of its own: here things are stopped and killed."""
-
-    @classmethod
-    def setUpClass(cls):
-        c = shared()
-        cls.host = Host(c.host_engine, work_dir() / "restart-share", name="restart-host")
-        cls.runner = Runner(cls.host, c.runner_engine, "worker")
-        cls.host.docker("create-container", "busybox:latest", "restart-env", check=True)
-        cls.host.docker("create-tar", "restart-env", check=True)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.host.docker("delete-container", "restart-env")
-        cls.runner.stop()
-        cls.host.stop()
+class Restarts(OwnCluster):
+    NAME = "restart"
 
     def submit(self, command):
-        return self.host.submit(command, targets=["worker"], container_name="restart-env", required_cores=0)
+        return self.host.submit(command, targets=[self.node], container_name=self.environment, required_cores=0)
 
     def test_a_task_outlives_a_restart_of_the_host(self):
         task = self.submit("echo before; sleep 4; echo after; exit 5")
@@ -263,7 +249,7 @@ class Restarts(unittest.TestCase):
         self.host.kill()
         time.sleep(1)
         self.host.start()
-        self.host.wait_online("worker")
+        self.host.wait_online(self.node)
         done = self.host.wait_task(task)
         self.assertEqual((done["status"], done["exit_code"]), ("failed", 5), done)
         self.assertEqual(self.host.client("logs", task).out, "before\nafter\n")
@@ -283,19 +269,19 @@ class Restarts(unittest.TestCase):
         self.runner.kill()
         time.sleep(1)
         self.runner.start()
-        self.host.wait_online("worker")
+        self.host.wait_online(self.node)
         done = self.host.wait_task(task, seconds=30)
         self.assertEqual((done["status"], done["exit_code"]), ("failed", 8), done)
         self.assertEqual(self.host.client("logs", task).out, "before\nafter\n")
 
     def test_a_runner_that_is_gone_is_shown_offline(self):
         self.runner.stop()
-        self.addCleanup(lambda: self.host.wait_online("worker"))
+        self.addCleanup(lambda: self.host.wait_online(self.node))
         self.addCleanup(self.runner.start)
-        wait_until(lambda: self.host.nodes()["worker"]["status"] == "offline", 15, "worker offline", step=0.2)
-        result = self.host.client("--no-wait", "--target", "worker", "--container", "restart-env", "--", "true")
+        wait_until(lambda: self.host.nodes()[self.node]["status"] == "offline", 15, "the node to be offline", step=0.2)
+        result = self.host.client("--no-wait", "--target", self.node, "--container", self.environment, "--", "true")
         self.assertEqual(result.code, 1)
-        self.assertIn("worker", result.err)
+        self.assertIn(self.node, result.err)
 
     def test_a_runner_with_a_wrong_token_says_so(self):
         wrong = Runner(self.host, shared().runner_engine, "intruder", token="0" * 64, start=False).start()

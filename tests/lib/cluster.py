@@ -7,6 +7,7 @@ import select
 import shlex
 import subprocess
 import time
+import unittest
 from pathlib import Path
 
 from process import Process, at_exit, binary, free_port, wait_until, work_dir
@@ -331,3 +332,24 @@ def shared():
 
 def shell_words(text):
     return shlex.split(text, comments=True)
+
+
+class OwnCluster(unittest.TestCase):
+    """A host and a runner of its own with an environment, all of them named after NAME: for tests that stop and kill them, or take all that they have."""
+    NAME = None
+
+    @classmethod
+    def setUpClass(cls):
+        c = shared()
+        cls.node, cls.environment = f"{cls.NAME}-node", f"{cls.NAME}-env"
+        cls.host = Host(c.host_engine, work_dir() / f"{cls.NAME}-share", name=f"{cls.NAME}-host")
+        cls.runner = Runner(cls.host, c.runner_engine, cls.node)
+        cls.host.docker("create-container", "busybox:latest", cls.environment, check=True)
+        cls.host.docker("create-tar", cls.environment, check=True)
+        cls.host.wait_online(cls.node)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.host.docker("delete-container", cls.environment)
+        cls.runner.stop()
+        cls.host.stop()
