@@ -33,8 +33,8 @@ void ContainerChain::renew(const docker::Container& current, const std::string& 
 
 void ContainerChain::drop_previous() {
   try {
-    remove_if_ours(previous_);
-  } catch (const docker::DockerError& error) {  // settle() removes it another time
+    if (find_ours(proper_)) remove_if_ours(previous_);
+  } catch (const docker::DockerError& error) {
     log::warning("environment", "the container of the version before stays", {{"container", previous_}, {"reason", error.what()}});
   }
 }

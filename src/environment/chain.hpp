@@ -16,9 +16,9 @@ class ContainerChain {
 public:
   // `name` of the environment. All calls block; the caller serialises them for one name.
   ContainerChain(docker::Engine& engine, const docker::Naming& naming, std::string name);
-  // `current` does not run. Afterwards a container from `image_id` has its name, and it another one. After an error: settle().
+  // `current` does not run. Afterwards a container from `image_id` has its name, and it stands aside under another. After an error: settle().
   void renew(const docker::Container& current, const std::string& image_id);
-  // Removes the one that stepped aside: seconds, when it has many files. Engine errors are logged; settle() does it then, another time.
+  // Removes the one that stepped aside, if another stands in its place: seconds, when it has many files. Engine errors are logged; settle() does it then, another time.
   void drop_previous();
   // After an error or a crash at any moment: exactly one container has the proper name, no other is left. Idempotent.
   void settle();
@@ -27,7 +27,7 @@ private:
   std::optional<docker::Container> find_ours(const std::string& container_name);
   void remove_if_ours(const std::string& container_name);
   docker::Engine& engine_;
-  const docker::Naming& naming_;
+  const docker::Naming naming_;
   const std::string name_, proper_, next_, previous_;
 };
 

@@ -2,6 +2,7 @@
 // new version or a complete one, and the old one usable.
 #pragma once
 #include <functional>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,7 @@ struct Published {
   Archive archive;
   Packaging packaging;
   std::vector<std::string> pruned;        // tarball names
+  std::shared_future<void> tidying;       // ends when what the version before had in the engine is gone; no other call for the name before that
 };
 
 // Removes what is older than the `keep` newest versions, unless `in_use` or `published`. What cannot be removed is logged. Returns what went.

@@ -12,6 +12,9 @@ public:
     std::unique_lock lock(owner_.mutex_);
     owner_.turn_over_.wait(lock, [&] { return !owner_.publishing_.contains(name_); });
     owner_.publishing_.insert(name_);
+    const auto left = owner_.tidying_.extract(name_);
+    lock.unlock();
+    if (left) left.mapped().wait();
   }
   ~Turn() {
     {
@@ -21,6 +24,11 @@ public:
     owner_.turn_over_.notify_all();
   }
   Turn(Turn&&) = delete;
+  // What this turn has begun and need not see to its end.
+  void leave(std::shared_future<void> tidying) {
+    std::lock_guard lock(owner_.mutex_);
+    owner_.tidying_.insert_or_assign(name_, std::move(tidying));
+  }
 
 private:
   Environments& owner_;

@@ -1,6 +1,7 @@
 #include "host/environments.hpp"
 
 #include <algorithm>
+#include <chrono>
 
 #include <nlohmann/json.hpp>
 
@@ -43,6 +44,13 @@ docker::ContainerSpec environment_spec(const docker::Naming& naming, const Envir
   return spec;
 }
 
+// Of a create-tar or rollback that goes on, or that recover() ends.
+bool stands_aside(const docker::Naming& naming, const docker::ContainerSummary& container) {
+  const auto label = container.labels.find(naming.label("environment"));
+  return naming.is_managed(container.labels) && label != container.labels.end() &&
+         (container.name == naming.next_container(label->second) || container.name == naming.previous_container(label->second));
+}
+
 }  // namespace
 
 Environments::Environments(docker::Engine& engine, docker::Naming naming, environment::Share share,
@@ -54,8 +62,7 @@ std::vector<ListedContainer> Environments::list() {
   for (auto& c : engine_.list_containers()) {
     auto label = c.labels.find(naming_.label("environment"));
     bool managed = naming_.is_managed(c.labels) && label != c.labels.end();
-    if (managed && (c.name == naming_.next_container(label->second) || c.name == naming_.previous_container(label->second)))
-      continue;  // of a create-tar that goes on, or that recover() ends
+    if (stands_aside(naming_, c)) continue;
     auto image = c.labels.find(naming_.label("image"));
     out.push_back({.id = c.id.substr(0, 12),
                    .name = managed ? label->second : c.name,
@@ -168,6 +175,7 @@ environment::Published Environments::create_tar(const std::string& text, bool sq
   share_.prepare();
   progress({"waiting for its turn"});
   Turn turn(*this, found.name);
+  const auto begin = std::chrono::steady_clock::now();
   for (const auto& p : publications_.all())
     if (p.name == found.name.str()) undo_interrupted(p);  // Docker was away when the host started
   environment::PublishOptions options;
@@ -186,6 +194,8 @@ environment::Published Environments::create_tar(const std::string& text, bool sq
         publications_.record({.name = i.name, .container = i.container, .was_running = i.was_running});
       },
       [&] { publications_.forget(found.name.str()); });
+  constexpr std::chrono::seconds kQuick{3};  // whoever has waited longer shall not wait for this as well
+  if (published.tidying.wait_until(begin + kQuick) == std::future_status::timeout) turn.leave(std::move(published.tidying));
   log::info("host", "version published", {{"environment", found.name.str()}, {"tarball", published.version.tarball},
                                           {"bytes", std::to_string(published.version.size_bytes)}});
   return published;
@@ -207,6 +217,16 @@ void Environments::recover() {
       log::error("host", "cannot undo a create-tar that was cut short; it is tried again at the next start or create-tar",
                  {{"environment", p.name}, {"reason", e.what()}});
     }
+  }
+  try {
+    for (const auto& c : engine_.list_containers()) {
+      if (!stands_aside(naming_, c)) continue;  // left by one that had nothing else to do any more
+      const std::string& name = c.labels.at(naming_.label("environment"));
+      Turn turn(*this, EnvironmentName::parse(name));
+      environment::ContainerChain(engine_, naming_, name).drop_previous();
+    }
+  } catch (const std::exception& e) {
+    log::warning("host", "what a create-tar has left is taken away by the next one", {{"reason", e.what()}});
   }
 }
 

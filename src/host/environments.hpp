@@ -3,6 +3,8 @@
 #pragma once
 #include <condition_variable>
 #include <functional>
+#include <future>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -59,7 +61,8 @@ public:
   EnvironmentContainer start(const std::string& name);
   EnvironmentContainer stop(const std::string& name);
   EnvironmentContainer remove(const std::string& name);
-  // One at a time per environment: a second call waits for the first. `squash`: in one layer, whatever its depth.
+  // One at a time per environment: a second call waits for the first. `squash`: in one layer, whatever its depth. The engine may need seconds more to
+  // take the container before away: only the next call for the environment waits for that.
   environment::Published create_tar(const std::string& name, bool squash, const StepCallback& progress);
   struct Rollback {
     environment::Version version;     // the new newest one
@@ -92,6 +95,7 @@ private:
   std::mutex mutex_;
   std::condition_variable turn_over_;
   std::set<EnvironmentName> publishing_;
+  std::map<EnvironmentName, std::shared_future<void>> tidying_;  // what the last create-tar has left to do: the next turn waits for it
 };
 
 }  // namespace riverbox::host

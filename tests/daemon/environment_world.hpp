@@ -67,7 +67,9 @@ public:
   }
   Published publish(const PublishOptions& options = {}, const CancelToken& cancel = {}) {
     recorded = forgotten = 0;
-    return Publisher(host, naming, share()).publish(name, options, cancel, [&](const PublishIntent& given) { ++recorded; intent = given; }, [&] { ++forgotten; });
+    auto published = Publisher(host, naming, share()).publish(name, options, cancel, [&](const PublishIntent& given) { ++recorded; intent = given; }, [&] { ++forgotten; });
+    published.tidying.wait();
+    return published;
   }
   SyncResult sync(const std::string& hint = "", const CancelToken& cancel = {}) {
     Syncer syncer(runner, naming, share());

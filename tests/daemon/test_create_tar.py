@@ -151,6 +151,26 @@ class CreateTar(unittest.TestCase):
         self.assertEqual(len(self.host.tars_of(self.name)), 1)
         self.assertTrue(self.engine.container(self.name)["State"]["Running"])
 
+    def test_nobody_but_the_next_one_waits_for_what_a_big_one_leaves(self):
+        self.host.shell(self.name, "mkdir /many; cd /many; for d in $(seq 40); do mkdir $d; (cd $d; seq 500 | xargs touch); done\n", check=True, timeout=60)
+        first, _ = self.publish()
+        self.assertTrue(self.engine.container(self.name)["State"]["Running"])
+        second, _ = self.publish()
+        self.assertNotEqual(first.name, second.name)
+        self.host.docker("delete-container", self.name, check=True)
+        self.assertEqual(self.engine.containers(f"hakuriver.environment={self.name}"), [])
+
+    def test_a_host_that_ended_before_it_had_tidied_up_does_it_at_its_start(self):
+        aside = f"hakuriver-previous-{self.name}"
+        labels = ["--label", "hakuriver.managed=true", "--label", f"hakuriver.environment={self.name}"]
+        self.engine.docker("create", "--name", aside, *labels, "busybox:latest", "true")
+        listed = [c["name"] for c in self.host.docker("list-containers", "--json", check=True).json() if self.name in c["name"]]
+        self.assertEqual(listed, [self.name], "what stands aside is not shown")
+        host = Host(self.engine, work_dir() / "tidy-share", name="tidy-host")
+        self.addCleanup(host.stop)
+        ours = lambda: [c["Names"][0] for c in self.engine.containers(f"hakuriver.environment={self.name}")]
+        wait_until(lambda: ours() == [f"/hakuriver-env-{self.name}"], 10, "the one that stood aside to be gone")
+
     def test_a_small_environment_takes_seconds_not_ten(self):
         _, result = self.publish()
         self.assertLess(result.seconds, 5.0)
