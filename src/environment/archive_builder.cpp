@@ -46,12 +46,12 @@ public:
   }
 
   std::pair<char*, size_t> space() override {
-    if (!chunk_) chunk_ = std::make_shared<std::string>(kChunk, '\0');
-    return {chunk_->data() + used_, kChunk - used_};
+    if (!chunk_) chunk_ = std::make_shared<Chunk>(kChunk);
+    return {chunk_->bytes.get() + chunk_->size, kChunk - chunk_->size};
   }
   void filled(size_t size) override {
-    used_ += size;
-    if (used_ == kChunk) flush();
+    chunk_->size += size;
+    if (chunk_->size == kChunk) flush();
   }
   // What is in the file now, and the diff ID of it.
   std::pair<std::string, Blob> finish() {
@@ -63,12 +63,11 @@ public:
 
 private:
   void flush() {
-    if (used_ == 0) return;
-    chunk_->resize(std::exchange(used_, 0));
-    owner_.hash_.push(chunk_);
-    if (packer_) packer_->push(chunk_);
-    else store(*chunk_);
-    chunk_.reset();
+    if (!chunk_ || chunk_->size == 0) return;
+    const ChunkPtr chunk = std::exchange(chunk_, nullptr);
+    owner_.hash_.push(chunk);
+    if (packer_) packer_->push(chunk);
+    else store(chunk->view());
   }
   void store(std::string_view bytes) {
     os::pwrite_all(owner_.fd_, bytes, begin_ + size_bytes_, owner_.path_);
@@ -78,8 +77,7 @@ private:
 
   ArchiveBuilder& owner_;
   std::uint64_t begin_, size_bytes_ = 0;
-  std::shared_ptr<std::string> chunk_;
-  size_t used_ = 0;
+  std::shared_ptr<Chunk> chunk_;
   Sha256 packed_sha_;
   std::optional<ParallelGzip> packer_;
 };

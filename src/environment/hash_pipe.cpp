@@ -3,51 +3,24 @@
 #include <utility>
 
 namespace riverbox::environment {
-namespace {
-
-constexpr size_t kMaxWaiting = 4;
-
-}  // namespace
-
-HashPipe::HashPipe() : thread_([this] { run(); }) {}
 
 HashPipe::~HashPipe() {
-  {
-    const std::lock_guard lock(mutex_);
-    over_ = true;
-  }
-  changed_.notify_all();
+  items_.close();
   thread_.join();
 }
 
-void HashPipe::push(Chunk chunk) {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return waiting_.size() < kMaxWaiting; });
-  waiting_.push_back(std::move(chunk));
-  lock.unlock();
-  changed_.notify_all();
-}
-
 Digest HashPipe::finish() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return waiting_.empty() && !busy_; });
-  return std::exchange(sha_, Sha256()).finish();
+  std::promise<Digest> answer;
+  auto digest = answer.get_future();
+  items_.push({nullptr, &answer});
+  return digest.get();
 }
 
 void HashPipe::run() {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    changed_.wait(lock, [this] { return over_ || !waiting_.empty(); });
-    if (over_) return;
-    const Chunk chunk = std::move(waiting_.front());
-    waiting_.pop_front();
-    busy_ = true;
-    lock.unlock();
-    changed_.notify_all();
-    sha_.update(*chunk);  // nobody else touches it while busy_ is set
-    lock.lock();
-    busy_ = false;
-    changed_.notify_all();
+  Sha256 sha;
+  while (const auto item = items_.pop()) {
+    if (item->chunk) sha.update(item->chunk->view());
+    else item->answer->set_value(std::exchange(sha, Sha256()).finish());
   }
 }
 

@@ -1,35 +1,32 @@
 // SHA-256 on a thread of its own, of what the caller writes meanwhile: on two cores an archive is checked in the time of writing it.
 #pragma once
-#include <condition_variable>
-#include <deque>
-#include <memory>
-#include <mutex>
-#include <string>
+#include <future>
 #include <thread>
 
 #include "base/sha256.hpp"
+#include "environment/chunk.hpp"
+#include "os/handoff.hpp"
 
 namespace riverbox::environment {
 
 class HashPipe {
 public:
-  using Chunk = std::shared_ptr<const std::string>;
-  HashPipe();
+  HashPipe() : thread_([this] { run(); }) {}
   ~HashPipe();
   HashPipe(const HashPipe&) = delete;
   HashPipe& operator=(const HashPipe&) = delete;
   // Blocks while four chunks wait.
-  void push(Chunk chunk);
+  void push(ChunkPtr chunk) { items_.push({std::move(chunk), nullptr}); }
   // Of everything since the beginning or the last finish().
   Digest finish();
 
 private:
+  struct Item {
+    ChunkPtr chunk;                // null: tell what it comes to
+    std::promise<Digest>* answer;
+  };
   void run();
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<Chunk> waiting_;
-  bool busy_ = false, over_ = false;
-  Sha256 sha_;
+  os::Handoff<Item> items_{4};
   std::thread thread_;
 };
 

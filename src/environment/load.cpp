@@ -113,7 +113,7 @@ LoadReport Loader::load(ArchiveFile& file, const NextKnownVersion& known_version
 
 std::optional<LoadReport> Loader::try_thin(ArchiveFile& file, const NextKnownVersion& known_versions, const CancelToken& cancel,
                                            const SyncCallback& progress, std::string& why_full) {
-  PresentLayers::Choice choice = present_.choose(file.archive(), known_versions);
+  PresentLayers::Choice choice = present_.choose(file.archive(), before_, known_versions);
   if (choice.shipment.left_out == 0) {
     why_full = std::move(choice.why);
     return std::nullopt;
@@ -133,7 +133,7 @@ std::optional<LoadReport> Loader::try_thin(ArchiveFile& file, const NextKnownVer
 
 LoadReport Loader::load_whole(ArchiveFile& file, const CancelToken& cancel, const SyncCallback& progress) {
   const auto failure = [&](const std::string& reason, const std::string& next) {
-    return docker::ImageImportError(fmt::format("the Docker Engine did not load '{}': {}{}", file_name(file), printable(reason), is_new_ ? "" : "; the old image is still in place"),
+    return docker::ImageImportError(fmt::format("the Docker Engine did not load '{}': {}{}", file_name(file), printable(reason), !before_ ? "" : "; the old image is still in place"),
                                     next.empty() ? "Check the free space of Docker's data root and the engine's log." : next);
   };
   for (bool again = false;; again = true) {
@@ -156,10 +156,10 @@ docker::Image Loader::bring(ArchiveFile& file, const Shipment& shipment, const C
   check_packed_layers(file, shipment, cancel, progress);
   const std::string arrival = arrival_tag();
   struct Untag {
-    Loader& loader;
+    docker::Engine& engine;
     const std::string& tag;
-    ~Untag() { loader.untag(tag); }
-  } untag_at_the_end{*this, arrival};
+    ~Untag() { untag(engine, tag); }
+  } untag_at_the_end{engine_, arrival};
 
   const auto stream = image_stream(file.archive(), file.documents(), shipment, arrival, file.fd());
   std::uint64_t total_bytes = 0;
@@ -205,25 +205,21 @@ std::string Loader::arrival_tag() const {
   return fmt::format("{}{}{}-{}", tag_.substr(0, tag_.rfind(':') + 1), kArrival, unix_seconds(wall_now()), random_hex(4));
 }
 
-void Loader::sweep() {
-  const std::string start = tag_.substr(0, tag_.rfind(':') + 1) + kArrival;
-  try {
-    for (const docker::Image& image : engine_.list_images_tagged(start + "*")) {
-      for (const std::string& tag : image.tags) {
-        if (!tag.starts_with(start)) continue;
-        const auto second = parse_i64(std::string_view(tag).substr(start.size(), tag.find('-', start.size()) - start.size()));
-        if (second && std::abs(unix_seconds(wall_now()) - *second) > kAbandonedSeconds) untag(tag);
-      }
+void Loader::sweep(docker::Engine& engine, const std::string& repository) {
+  const std::string start = repository + kArrival;
+  for (const docker::Image& image : engine.list_images_tagged(start + "*")) {
+    for (const std::string& tag : image.tags) {
+      if (!tag.starts_with(start)) continue;
+      const auto second = parse_i64(std::string_view(tag).substr(start.size(), tag.find('-', start.size()) - start.size()));
+      if (second && std::abs(unix_seconds(wall_now()) - *second) > kAbandonedSeconds) untag(engine, tag);
     }
-  } catch (const docker::DockerError& error) {
-    log::debug("environment", "cannot look for unfinished loads", {{"reason", error.fact()}});
   }
 }
 
 // With the tag goes an image that has no other. Best effort: there is a result or an error that matters more.
-void Loader::untag(const std::string& tag) noexcept {
+void Loader::untag(docker::Engine& engine, const std::string& tag) noexcept {
   try {
-    engine_.untag_image(tag);
+    engine.untag_image(tag);
   } catch (const docker::ImageNotFoundError&) {  // the load did not get that far
   } catch (const std::exception& error) {
     try {

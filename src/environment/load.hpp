@@ -31,14 +31,14 @@ struct LoadReport {
 
 class Loader {
 public:
-  // `tag` is what the image is called in the end, `is_new` that there is no image called so yet. Everything outlives the loader.
-  Loader(docker::Engine& engine, PresentLayers& present, const std::string& tag, bool is_new)
-      : engine_(engine), present_(present), tag_(tag), is_new_(is_new) {}
+  // `tag` is what the image is called in the end, `before` the image that is called so now. Everything outlives the loader.
+  Loader(docker::Engine& engine, PresentLayers& present, const std::string& tag, const std::optional<docker::Image>& before)
+      : engine_(engine), present_(present), tag_(tag), before_(before) {}
   // `file` has its documents read. Throws docker::ImageImportError (which layer, why), docker::DockerConnectionError, BadData for a file that changes,
   // IoError, Cancelled, Timeout. Then the tag is what it was.
   LoadReport load(ArchiveFile& file, const NextKnownVersion& known_versions, const CancelToken& cancel, const SyncCallback& progress);
-  // Removes what a loader that died has left behind, long ago.
-  void sweep();
+  // Removes what loaders that died have left behind of images in `repository` ("prefix/name:"), long ago. Throws docker::DockerError.
+  static void sweep(docker::Engine& engine, const std::string& repository);
 
 private:
   std::optional<LoadReport> try_thin(ArchiveFile& file, const NextKnownVersion& known_versions, const CancelToken& cancel, const SyncCallback& progress,
@@ -47,12 +47,12 @@ private:
   docker::Image bring(ArchiveFile& file, const Shipment& shipment, const CancelToken& cancel, const SyncCallback& progress);
   docker::Image examine(const Archive& archive, const std::string& arrival_tag);
   std::string arrival_tag() const;
-  void untag(const std::string& tag) noexcept;
+  static void untag(docker::Engine& engine, const std::string& tag) noexcept;
 
   docker::Engine& engine_;
   PresentLayers& present_;
   const std::string& tag_;
-  bool is_new_;
+  const std::optional<docker::Image>& before_;
   std::uint64_t layer_bytes_ = 0;
 };
 

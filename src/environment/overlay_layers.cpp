@@ -12,8 +12,8 @@
 
 #include "base/sha256.hpp"
 #include "base/strings.hpp"
+#include "environment/layer_record.hpp"
 #include "environment/layer_source.hpp"
-#include "environment/tar_split.hpp"
 #include "os/fd.hpp"
 
 namespace riverbox::environment {
@@ -61,9 +61,10 @@ public:
     if (cache_id.empty() || !is_hex(cache_id)) throw UnusableSource("a layer below Docker's data root has no cache ID");
     const os::UniqueFd files(::open((root_ / "overlay2" / cache_id / "diff").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!files) throw unreadable(root_ / "overlay2" / cache_id / "diff", errno);
-    TarSplitParser parser({.bytes = [&](std::string_view bytes) { sink.write(bytes); },
-                           .file = [&](const std::string& path, std::uint64_t size) { copy_file(files.get(), path, size, sink); }});
-    feed(parser, record / "tar-split.json.gz");
+    LayerRecord entries(record / "tar-split.json.gz");
+    for (auto batch = next(entries); !batch.empty(); batch = next(entries)) {
+      for (const auto& [text, file_bytes] : batch) file_bytes > 0 ? copy_file(files.get(), text, file_bytes, sink) : sink.write(text);
+    }
   }
 
 private:
@@ -79,18 +80,11 @@ private:
     }
   }
 
-  static void feed(TarSplitParser& parser, const std::filesystem::path& path) {
-    const os::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!fd) throw unreadable(path, errno);
-    char buffer[64 << 10];
+  static LayerRecord::Entries next(LayerRecord& record) {
     try {
-      for (;;) {
-        const ssize_t n = ::read(fd.get(), buffer, sizeof buffer);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) throw unreadable(path, errno);
-        if (n == 0) return parser.finish();
-        parser.feed({buffer, static_cast<size_t>(n)});
-      }
+      return record.next();
+    } catch (const IoError& error) {
+      throw unreadable("tar-split.json.gz", error.error_number());
     } catch (const BadData& error) {
       throw UnusableSource(error.fact());
     }

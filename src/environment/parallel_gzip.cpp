@@ -17,10 +17,10 @@ constexpr unsigned kMaxCores = 16;
 
 ParallelGzip::ParallelGzip(Take take) : take_(std::move(take)), cores_(std::clamp(std::thread::hardware_concurrency(), 1u, kMaxCores)) {}
 
-void ParallelGzip::push(Chunk chunk) {
+void ParallelGzip::push(ChunkPtr chunk) {
   empty_ = false;
   if (packing_.size() >= cores_) hand_over();
-  packing_.push_back(std::async(std::launch::async, [chunk = std::move(chunk)] { return pack(*chunk); }));
+  packing_.push_back(std::async(std::launch::async, [chunk = std::move(chunk)] { return pack(chunk->view()); }));
 }
 
 void ParallelGzip::finish() {
@@ -34,7 +34,7 @@ void ParallelGzip::hand_over() {
   take_(packed.bytes, packed.plain_bytes);
 }
 
-ParallelGzip::Packed ParallelGzip::pack(const std::string& plain) {
+ParallelGzip::Packed ParallelGzip::pack(std::string_view plain) {
   z_stream stream{};
   if (deflateInit2(&stream, kLevel, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) throw InternalError("cannot start zlib");
   const std::unique_ptr<z_stream, decltype(&deflateEnd)> guard(&stream, deflateEnd);

@@ -9,16 +9,17 @@
 #include <string>
 #include <string_view>
 
+#include "environment/chunk.hpp"
+
 namespace riverbox::environment {
 
 class ParallelGzip {
 public:
-  using Chunk = std::shared_ptr<const std::string>;
   // `take` gets what was packed, in order, on the thread of the caller; it may throw.
   using Take = std::function<void(std::string_view packed, std::uint64_t plain_bytes)>;
   explicit ParallelGzip(Take take);
   // Blocks while every core has a chunk.
-  void push(Chunk chunk);
+  void push(ChunkPtr chunk);
   // Hands over what is left. Without any chunk: an empty stream.
   void finish();
 
@@ -27,7 +28,7 @@ private:
     std::string bytes;
     std::uint64_t plain_bytes = 0;
   };
-  static Packed pack(const std::string& plain);
+  static Packed pack(std::string_view plain);
   void hand_over();
 
   Take take_;

@@ -20,8 +20,8 @@ bool share_a_blob(const std::set<std::string>& a, const std::set<std::string>& b
 
 }  // namespace
 
-PresentLayers::Choice PresentLayers::choose(const Archive& archive, const NextKnownVersion& known_versions) {
-  return containerd_store() ? choose_for_containerd(archive, known_versions) : choose_for_graph_driver(archive);
+PresentLayers::Choice PresentLayers::choose(const Archive& archive, const std::optional<docker::Image>& before, const NextKnownVersion& known_versions) {
+  return containerd_store() ? choose_for_containerd(archive, known_versions) : choose_for_graph_driver(archive, before);
 }
 
 void PresentLayers::remember(const Archive& archive) {
@@ -75,7 +75,10 @@ bool PresentLayers::containerd_store() {
   return containerd;
 }
 
-PresentLayers::Choice PresentLayers::choose_for_graph_driver(const Archive& archive) {
+PresentLayers::Choice PresentLayers::choose_for_graph_driver(const Archive& archive, const std::optional<docker::Image>& before) {
+  // Most often the version before has all but the newest layer, and nobody else can have more.
+  const auto& wanted = archive.identity.diff_ids;
+  if (before && !wanted.empty() && common_chain(wanted, {before->diff_ids}) == wanted.size() - 1) return {ship_above(archive, wanted.size() - 1), {}};
   Choice choice{ship_above(archive, common_chain(archive.identity.diff_ids, chains_of_images())), {}};
   if (choice.shipment.left_out == 0) choice.why = "no image of the engine begins with its layers";
   return choice;

@@ -29,7 +29,8 @@ public:
   };
   // Graph-driver store: everything above the longest chain that an image of the daemon has. Containerd store: only blobs of images that the daemon
   // lists under the manifest digest of a version we know, because a layer that came in another way has no such blob.
-  Choice choose(const Archive& archive, const NextKnownVersion& known_versions);
+  // `before` is the image that this one is to replace.
+  Choice choose(const Archive& archive, const std::optional<docker::Image>& before, const NextKnownVersion& known_versions);
   // The daemon has taken this archive in OCI form, completely.
   void remember(const Archive& archive);
   // It was not as the daemon had said: ask again.
@@ -41,7 +42,7 @@ private:
     std::set<std::string> blobs;
   };
   bool containerd_store();
-  Choice choose_for_graph_driver(const Archive& archive);
+  Choice choose_for_graph_driver(const Archive& archive, const std::optional<docker::Image>& before);
   Choice choose_for_containerd(const Archive& archive, const NextKnownVersion& known_versions);
   std::vector<std::vector<std::string>> chains_of_images();
   bool is_complete(const std::string& image_id, const std::vector<std::string>& diff_ids);

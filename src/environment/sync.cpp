@@ -309,15 +309,14 @@ SyncResult Syncer::sync_file(const Order& order, const std::string& tarball, Arc
   if (is_up_to_date()) return result;
   refuse_foreign_tags(file, naming_.environment_image(order.name.str()), tarball);
 
-  Loader loader(engine_, present_, order.tag, !local);
-  loader.sweep();
-  const LoadReport report = loader.load(file, others, cancel, progress);
-  if (options_.remove_superseded) {
-    if (!order.exactly && local && local->id != report.image.id) retire(order.name, local->id);
-    try {
-      remove_old_versions(order.name);
-    } catch (const docker::DockerError& error) {  // what was asked for is there
-      log::debug("environment", "cannot look for old versions", {{"environment", order.name.str()}, {"reason", error.fact()}});
+  const LoadReport report = Loader(engine_, present_, order.tag, local).load(file, others, cancel, progress);
+  {
+    const std::lock_guard lock(mutex_);
+    untidy_.insert(order.name);
+    if (!order.exactly && local && local->id != report.image.id) {
+      // Somebody may be about to create a container from the image that was just replaced: the one before it goes instead.
+      const std::string outdated = std::exchange(retired_[order.name], local->id);
+      if (!outdated.empty() && outdated != local->id) outdated_.push_back(outdated);
     }
   }
   result.image_id = report.image.id;
@@ -327,6 +326,27 @@ SyncResult Syncer::sync_file(const Order& order, const std::string& tarball, Arc
   result.bytes_read = file.is_complete_tar() ? file.bytes_read() + report.layer_bytes : file.bytes_read();
   if (options_.loaded) options_.loaded();
   return result;
+}
+
+void Syncer::tidy_up() {
+  std::set<EnvironmentName> names;
+  std::vector<std::string> outdated;
+  {
+    const std::lock_guard lock(mutex_);
+    names.swap(untidy_);
+    outdated.swap(outdated_);
+  }
+  if (options_.remove_superseded) {
+    for (const std::string& image : outdated) engine_.remove_unused_image(image);
+  }
+  for (const EnvironmentName& name : names) {
+    try {
+      Loader::sweep(engine_, naming_.environment_image(name.str(), ""));
+      if (options_.remove_superseded) remove_old_versions(name);
+    } catch (const docker::DockerError& error) {
+      log::debug("environment", "cannot tidy up after a load", {{"environment", name.str()}, {"reason", error.fact()}});
+    }
+  }
 }
 
 // Images of single versions that nobody has asked for lately. The engine keeps those that a container uses.
@@ -353,15 +373,6 @@ void Syncer::remove_old_versions(const EnvironmentName& name) {
       if (tag.starts_with(start) && parse_u64(std::string_view(tag).substr(start.size())) && !is_wanted(tag)) remove(tag);
     }
   }
-}
-
-void Syncer::retire(const EnvironmentName& name, const std::string& image_id) {
-  std::string outdated;
-  {
-    const std::lock_guard lock(mutex_);
-    outdated = std::exchange(retired_[name], image_id);
-  }
-  if (!outdated.empty() && outdated != image_id) engine_.remove_unused_image(outdated);
 }
 
 }  // namespace riverbox::environment

@@ -7,7 +7,9 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "base/cancel.hpp"
 #include "docker/engine.hpp"
@@ -36,7 +38,7 @@ struct SyncOptions {
   std::filesystem::path memory = {};
   // Where archives come from that the share does not show; null: then there are none.
   std::shared_ptr<const HostRegistry> host = {};
-  // Called after each load, on the thread of a caller.
+  // Called after each load, on the thread of a caller: it is time for tidy_up().
   std::function<void()> loaded = {};
 };
 
@@ -51,6 +53,8 @@ public:
   // The same for this version and no other; its image has a tag of its own, which goes when another version has been loaded and nobody has asked
   // for this one in the last hour.
   SyncResult ensure_exactly(const EnvironmentName& name, const std::string& tarball, const CancelToken& cancel, const SyncCallback& progress);
+  // What loads have left: images that were superseded, versions that nobody asks for any more, tags of loads that were cut short. Blocking; no task waits for it.
+  void tidy_up();
   // Pure: is the image of the daemon the one in the archive?
   static bool needs_sync(const std::optional<docker::Image>& local, const Identity& wanted);
 
@@ -71,8 +75,6 @@ private:
   // Brings what the file describes into the daemon.
   SyncResult sync_file(const Order& order, const std::string& tarball, ArchiveFile& file, const NextKnownVersion& others,
                        const std::optional<docker::Image>& local, const CancelToken& cancel, const SyncCallback& progress);
-  // Somebody may be about to create a container from the image that was just replaced: the one before it goes instead.
-  void retire(const EnvironmentName& name, const std::string& image_id);
   void remove_old_versions(const EnvironmentName& name);
   docker::Engine& engine_;
   docker::Naming naming_;
@@ -83,6 +85,8 @@ private:
   std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Flight>> flights_;                   // by tag
   std::map<EnvironmentName, std::string> retired_;                           // the image that the last load replaced
+  std::set<EnvironmentName> untidy_;                                         // had a load
+  std::vector<std::string> outdated_;                                        // images to be removed
   std::map<std::string, std::chrono::steady_clock::time_point> asked_for_;   // tags of single versions
 };
 

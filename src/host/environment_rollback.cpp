@@ -37,7 +37,8 @@ void Environments::renew_container(const EnvironmentName& name, const environmen
   file.read_documents();
   environment::PresentLayers present(engine_);
   const std::string tag = naming_.environment_image(name.str(), "rollback");
-  environment::Loader loader(engine_, present, tag, true);
+  const std::optional<docker::Image> none;
+  environment::Loader loader(engine_, present, tag, none);
   const auto image = loader.load(file, [] { return std::nullopt; }, {},
                                  [&](const environment::SyncProgress& p) { progress({p.step, p.bytes, p.total_bytes}); }).image;
   struct Untag {

@@ -63,7 +63,7 @@ public:
                 {.remove_superseded = config_.docker.remove_superseded_images,
                  .memory = fs::path(state_file_).replace_extension(".images.json"),
                  .host = std::make_shared<environment::HostRegistry>(config_.url(), token_, fs::absolute(config_.paths.state_dir)),
-                 .loaded = [this] { warmer_.tell_holdings(); }}),
+                 .loaded = [this] { warmer_.look(); }}),
         reports_(database_, [this](std::uint64_t generation, std::string message) { deliver(generation, std::move(message)); }),
         warmer_(engine_, syncer_, docker::Naming(config_.docker.prefix), config_.docker.image_sync_timeout,
                 [this](std::string message) { say(std::move(message)); }),
@@ -153,7 +153,7 @@ void Runner::Impl::make_link() {
     auto self = weak.lock();
     if (!self) return;
     self->reports_.replay(generation);
-    self->warmer_.tell_holdings();
+    self->warmer_.look();
   };
   handlers.message = [weak](HostMessage message) {
     if (auto self = weak.lock()) self->handle(std::move(message));
@@ -198,7 +198,7 @@ std::string Runner::Impl::heartbeat() {
   if (!sampling_) sampling_ = sampler_.post([this] { sample(); });
   if (Clock::now() - holdings_told_ > kHoldingsInterval) {  // somebody may have pruned
     holdings_told_ = Clock::now();
-    warmer_.tell_holdings();
+    warmer_.look();
   }
   return heartbeat_text(newest.load, newest.gpus, executor_.running());
 }

@@ -67,9 +67,10 @@ environment::SyncResult Warmer::ensure(const Sync& order, const CancelToken& tok
   return syncer_.ensure(name, order.tarball, token, progress);
 }
 
-void Warmer::tell_holdings() {
+void Warmer::look() {
   looker_.post([this] {
     try {
+      syncer_.tidy_up();
       say_(holdings_text(environment::find_holdings(engine_, naming_)));
     } catch (const std::exception& error) {  // Docker is away; it is asked again
       log::debug("runner", "cannot see which environments this node holds", {{"reason", error.what()}});

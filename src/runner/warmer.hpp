@@ -22,8 +22,8 @@ public:
 
   // Answers it once, with progress before.
   void take(Sync order);
-  // Looks what the daemon has, and tells the host.
-  void tell_holdings();
+  // Tidies up after loads, looks what the daemon has, and tells the host.
+  void look();
   // Takes nothing more; loads that are under way end without an image.
   void stop();
 

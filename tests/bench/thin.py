@@ -191,7 +191,7 @@ def changed_sync(env, figures, change, repeat, goal):
         settle()
     own, ours, read, present, empty = env.own_bytes(), [], [], [], []
     settle()
-    for _ in range(repeat):
+    for _ in range(repeat + 1):
         seconds, count = env.sync()
         ours.append(seconds)
         read.append(count / 1e6)
@@ -199,7 +199,7 @@ def changed_sync(env, figures, change, repeat, goal):
         if "present" in goal:
             present.append(env.load())
             back()
-    for _ in range(max(1, repeat - 1)):
+    for _ in range(repeat + 1):
         env.forget()
         empty.append(env.load())
     what = f"sync, {change} MB changed in {env.size}"

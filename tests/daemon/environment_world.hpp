@@ -73,7 +73,9 @@ public:
   }
   SyncResult sync(const std::string& hint = "", const CancelToken& cancel = {}) {
     Syncer syncer(runner, naming, share());
-    return syncer.ensure(name, hint, cancel, no_progress);
+    auto result = syncer.ensure(name, hint, cancel, no_progress);
+    syncer.tidy_up();
+    return result;
   }
 
   Share share() const { return Share(share_dir / "hakuriver-containers"); }

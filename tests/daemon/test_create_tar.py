@@ -152,7 +152,7 @@ class CreateTar(unittest.TestCase):
         self.assertTrue(self.engine.container(self.name)["State"]["Running"])
 
     def test_nobody_but_the_next_one_waits_for_what_a_big_one_leaves(self):
-        self.host.shell(self.name, "mkdir /many; cd /many; for d in $(seq 40); do mkdir $d; (cd $d; seq 500 | xargs touch); done\n", check=True, timeout=60)
+        self.host.shell(self.name, "mkdir /many; cd /many; for d in $(seq 24); do mkdir $d; (cd $d; seq 500 | xargs touch); done\n", check=True, timeout=60)
         first, _ = self.publish()
         self.assertTrue(self.engine.container(self.name)["State"]["Running"])
         second, _ = self.publish()

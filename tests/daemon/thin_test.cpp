@@ -316,6 +316,7 @@ TEST_CASE("the image that a newer version replaced goes unless that is not wante
     two.world.change("third");
     two.world.publish();
     const SyncResult third = syncer.ensure(two.world.name, "", {}, no_progress);
+    syncer.tidy_up();
     CHECK(third.way == "thin");
     CHECK(two.world.runner.find_image(two.before.image_id).has_value() == !wanted);
   }
