@@ -29,6 +29,7 @@ public:
     };
     offsets_[0] = offset("stdout_from");
     offsets_[1] = offset("stderr_from");
+    attempt_ = offset("attempt");
   }
 
   void start() {
@@ -74,10 +75,34 @@ private:
 
   void changed(const store::TaskRecord& task) {
     if (over_) return;
-    const bool first = !task_ || task_->state == TaskState::pending;
+    const bool another = task_ && task_->spec.attempt != task.spec.attempt;
+    if (another && !source_done_) {  // what the attempt before has to say comes first
+      next_ = task;
+      if (!stream_) read_files();
+      return;
+    }
+    if (another || (attempt_ > 0 && attempt_ != static_cast<std::uint64_t>(task.spec.attempt))) begin_attempt();
+    const bool first = another || !task_ || task_->state == TaskState::pending;
+    attempt_ = 0;
     task_ = task;
     send({{"type", "status"}, {"task", task_shape(task, services_.config.paths.shared_dir)}});
     if (first) open_source();
+    finish_if_done();
+  }
+
+  // Its output begins at its first byte.
+  void begin_attempt() {
+    offsets_ = {};
+    source_done_ = asked_for_missing_ = false;
+    retry_.cancel();
+    services_.broker.forget(expected_);
+    if (stream_) stream_->close(1000, "");
+    stream_.reset();
+  }
+
+  void output_is_over() {
+    source_done_ = true;
+    if (next_) changed(*std::exchange(next_, std::nullopt));
     finish_if_done();
   }
 
@@ -101,7 +126,7 @@ private:
     // Output that no file has is lost to this client when the runner is given up on.
     retry_.expires_after(std::chrono::seconds(asked_for_missing_ ? 5 : 1));
     retry_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
-      if (error || self->over_ || self->stream_) return;
+      if (error || self->over_ || self->stream_ || self->next_) return;
       self->services_.broker.forget(self->expected_);
       self->open_source();
     });
@@ -112,17 +137,14 @@ private:
     retry_.cancel();
     auto self = shared_from_this();
     stream_->start({.message = [self](std::string_view data, bool binary) { self->from_runner(data, binary); },
-                    .closed = [self](std::uint16_t, std::string_view) { self->stream_closed(); },
+                    .closed = [self, which = stream_.get()](std::uint16_t, std::string_view) { if (self->stream_.get() == which) self->stream_closed(); },
                     .drained = [] {}});
     if (over_) stream_->close(1001, "");
   }
 
   void from_runner(std::string_view data, bool binary) {
     if (over_) return;
-    if (!binary) {
-      source_done_ = true;  // {"type":"end"}: the only text frame of a log stream
-      return finish_if_done();
-    }
+    if (!binary) return output_is_over();  // {"type":"end"}: the only text frame of a log stream
     if (data.size() < 2 || static_cast<unsigned char>(data[0]) > 1) return;
     forward(static_cast<unsigned char>(data[0]), std::string(data));
     if (socket_->queued_bytes() > kHighWaterBytes && !paused_) {
@@ -148,6 +170,7 @@ private:
     stream_.reset();
     paused_ = false;
     if (over_ || source_done_) return;
+    if (next_) return read_files();
     if (is_final(task_->state) && asked_for_missing_) return open_source();  // it has told all that it knows
     retry_later();  // the runner restarts, or the task ended and the share has the rest
   }
@@ -180,9 +203,8 @@ private:
     if (chunks[0].empty() && chunks[1].empty()) {
       reading_file_ = false;
       // A node without the share keeps the output, and its runner remembers for a while where.
-      if (missing && !std::exchange(asked_for_missing_, true) && ask_runner()) return;
-      source_done_ = true;
-      return finish_if_done();
+      if (missing && !next_ && !std::exchange(asked_for_missing_, true) && ask_runner()) return;
+      return output_is_over();
     }
     for (int channel : {0, 1})
       if (!chunks[channel].empty()) forward(channel, std::string(1, static_cast<char>(channel)) + chunks[channel]);
@@ -209,6 +231,8 @@ private:
   std::shared_ptr<net::WebSocket> socket_, stream_;
   std::string task_id_, expected_;
   std::optional<store::TaskRecord> task_;
+  std::optional<store::TaskRecord> next_;  // of another attempt, while the one before has output left
+  std::uint64_t attempt_ = 0;              // that the offsets asked for are of; 0: of whichever there is
   std::array<std::uint64_t, 2> offsets_{};
   std::optional<std::uint64_t> subscription_;
   boost::asio::steady_timer retry_;

@@ -1,5 +1,9 @@
 #include "api/host_server.hpp"
 
+#include <algorithm>
+
+#include <boost/asio/steady_timer.hpp>
+
 #include "api/handlers.hpp"
 #include "api/registry.hpp"
 #include "api/services.hpp"
@@ -15,10 +19,11 @@ docker::Engine make_engine(const Config& config) {
   return docker::Engine(config.docker.endpoint.empty() ? docker::Endpoint::from_environment() : docker::Endpoint::parse(config.docker.endpoint));
 }
 
-// Where the output of a task goes, relative to the share: each prefix as its original does.
-std::string log_file(const std::string& prefix, TaskId id, bool is_stderr) {
-  if (prefix == "hakuriver") return is_stderr ? "task_errors/" + id.str() + ".err" : "task_outputs/" + id.str() + ".out";
-  return "logs/" + id.str() + (is_stderr ? "/stderr.log" : "/stdout.log");
+// Where the output of an attempt goes, relative to the share: of the first one as each prefix's original does.
+std::string log_file(const std::string& prefix, TaskId id, int attempt, bool is_stderr) {
+  const std::string which = attempt > 1 ? "." + std::to_string(attempt) : "";
+  if (prefix == "hakuriver") return is_stderr ? "task_errors/" + id.str() + which + ".err" : "task_outputs/" + id.str() + which + ".out";
+  return "logs/" + id.str() + (is_stderr ? "/stderr" : "/stdout") + which + ".log";
 }
 
 std::string token_of(const Config& config) {
@@ -69,13 +74,14 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
       versions(environments.share(), task_repository),
       registry(environments.share()),
       nodes(node_repository, config.timing.heartbeat_interval, config.timing.heartbeat_timeout_factor),
-      tasks(task_repository, nodes, [prefix = config.docker.prefix](TaskId id, bool is_stderr) { return log_file(prefix, id, is_stderr); }),
+      tasks(task_repository, nodes, [prefix = config.docker.prefix](TaskId id, int attempt, bool is_stderr) { return log_file(prefix, id, attempt, is_stderr); }),
       warm_up(nodes, task_repository, config.docker.image_sync_timeout),
       access(config, token) {}
 
 struct HostServer::Impl {
   Impl(boost::asio::io_context& loop, HostServerOptions options)
       : services(loop, options.config, token_of(options.config), options.shares_daemon_with_runner),
+        housekeeping(loop),
         server(loop, {.bind_address = options.config.network.host_bind_ip, .port = options.config.network.host_port},
                {.http = [this](net::Request request, std::shared_ptr<net::Responder> responder) { handle(std::move(request), std::move(responder)); },
                 .upgrade = [this](const net::Request& request) { return decide_upgrade(services, request); }}) {}
@@ -117,7 +123,25 @@ struct HostServer::Impl {
     });
   }
 
+  void keep_house() {
+    const auto& timing = services.config.timing;
+    if (timing.lost_after.count() == 0) return;
+    housekeeping.expires_after(std::max(timing.cleanup_check_interval, std::chrono::seconds(1)));
+    housekeeping.async_wait([this](const boost::system::error_code& error) {
+      if (error) return;
+      services.state.post([this] {
+        try {
+          services.tasks.call_lost(services.config.timing.lost_after);
+        } catch (const std::exception& e) {
+          log::error("host", "cannot look for lost tasks", {{"reason", e.what()}});
+        }
+      });
+      keep_house();
+    });
+  }
+
   Services services;
+  boost::asio::steady_timer housekeeping;
   net::Server server;
 };
 
@@ -126,10 +150,12 @@ HostServer::~HostServer() = default;
 
 void HostServer::start() {
   impl_->recover();
+  impl_->keep_house();
   log::info("host", "listening", {{"address", impl_->services.config.network.host_bind_ip}, {"port", std::to_string(port())}});
 }
 
 void HostServer::stop() {
+  impl_->housekeeping.cancel();
   impl_->server.stop();
   impl_->services.registry.stop();
 }

@@ -6,6 +6,7 @@
 #include "api/sockets.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
+#include "os/topology_json.hpp"
 
 namespace riverbox::api {
 namespace {
@@ -111,23 +112,16 @@ private:
     d.address = address_;
     d.cores = m.at("cores").get<int>();
     d.memory_bytes = m.at("memory_bytes").get<std::uint64_t>();
-    if (auto numa = m.find("numa"); numa != m.end() && numa->is_object())
-      for (const auto& [id, node] : numa->items())
-        if (auto number = parse_u64(id)) d.numa[static_cast<int>(*number)] = {node.at("cores").get<std::vector<int>>(), node.value("memory_bytes", std::uint64_t{0})};
-    d.gpus = gpus_of(m);
+    d.numa = os::numa_of(m.value("numa", json()));
+    d.gpus = os::gpus_of(m.value("gpus", json()));
     for (const auto& a : m.value("attempts", json::array()))
-      attempts_.push_back({TaskId::parse(a.at("task_id").get<std::string>()), a.value("attempt", 1), a.value("epoch", std::int64_t{1})});
+      attempts_.push_back({TaskId::parse(a.at("task_id").get<std::string>()), a.value("attempt", 1), a.value("epoch", std::int64_t{1}),
+                           a.contains("state") ? std::optional(parse_task_state(a["state"].get<std::string>())) : std::nullopt});
     auto epoch = services_.nodes.connect(d, shared_from_this());
     hostname_ = d.hostname;
     if (is_gone()) return services_.nodes.disconnect(hostname_, this);  // closed() came while we waited
     send({{"type", "welcome"}, {"epoch", epoch}, {"heartbeat_interval_s", services_.nodes.heartbeat_interval().count()},
           {"shared_dir", services_.config.paths.shared_dir.string()}});
-  }
-
-  static std::vector<os::Gpu> gpus_of(const json& m) {
-    std::vector<os::Gpu> out;
-    for (const auto& gpu : m.value("gpus", json::array())) out.push_back(parse_gpu(gpu));
-    return out;
   }
 
   void heartbeat(const json& m) {
@@ -138,7 +132,7 @@ private:
     load.memory_total_bytes = m.value("memory_total_bytes", std::uint64_t{0});
     if (auto t = m.find("temperature_avg"); t != m.end() && t->is_number()) load.average_temperature = t->get<double>();
     if (auto t = m.find("temperature_max"); t != m.end() && t->is_number()) load.maximum_temperature = t->get<double>();
-    services_.nodes.heartbeat(hostname_, this, load, gpus_of(m));
+    services_.nodes.heartbeat(hostname_, this, load, os::gpus_of(m.value("gpus", json())));
   }
 
   void result(const json& m) {

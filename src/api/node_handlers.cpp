@@ -1,3 +1,6 @@
+#include <algorithm>
+
+#include "api/fields.hpp"
 #include "api/handlers.hpp"
 #include "api/services.hpp"
 #include "api/shapes.hpp"
@@ -12,13 +15,36 @@ void list_nodes(CallPtr call) {
   call->reply(out);
 }
 
+void show_node(CallPtr call) {
+  const auto& name = call->parameter("name");
+  const auto node = call->services.nodes.get(name);
+  call->reply(node_detail_shape(node, call->services.tasks.usage_of(name), call->services.tasks.unfinished_on(name), call->services.config.paths.shared_dir));
+}
+
+void drain_node(CallPtr call) {
+  const auto& name = call->parameter("name");
+  call->services.nodes.set_draining(name, true);
+  const auto tasks = call->services.tasks.unfinished_on(name);
+  const auto running = std::count_if(tasks.begin(), tasks.end(), [](const auto& task) { return task.state != TaskState::pending; });
+  call->reply({{"message", "Node " + name + " gets no new tasks. " + (running ? std::to_string(running) + " still run there." : "Nothing runs there.")}, {"running", running}});
+}
+
+void resume_node(CallPtr call) {
+  const auto& name = call->parameter("name");
+  call->services.nodes.set_draining(name, false);
+  call->services.tasks.schedule();
+  call->reply({{"message", "Node " + name + " takes tasks again."}});
+}
+
+void remove_node(CallPtr call) {
+  const auto& name = call->parameter("name");
+  call->services.tasks.remove_node(name, flag(call->body(), "force").value_or(false));
+  call->reply({{"message", "Node " + name + " removed."}});
+}
+
 void health(CallPtr call) {
-  auto wanted = call->request.query.find("hostname");
-  if (wanted != call->request.query.end()) {
-    auto node = call->services.nodes.find(wanted->second);
-    if (!node) throw NotFound("Node '" + wanted->second + "' not found", "`hakuriver.client nodes` shows the nodes there are.");
-    return call->reply(Json::array({health_sample_shape(*node)}));
-  }
+  if (auto wanted = call->request.query.find("hostname"); wanted != call->request.query.end())
+    return call->reply(Json::array({health_sample_shape(call->services.nodes.get(wanted->second))}));
   auto nodes = call->services.nodes.all();
   Json sample = Json::array();
   for (const auto& node : nodes) sample.push_back(health_sample_shape(node));

@@ -32,11 +32,17 @@ const std::vector<Route>& routes() {
       {"GET", "/v2/{name}/blobs/{digest}", Lane::transfer, Access::puller, registry_blob},
       // nodes
       {"GET", "/nodes", Lane::state, Access::token, list_nodes},
+      {"GET", "/nodes/{name}", Lane::state, Access::token, show_node},
+      {"POST", "/nodes/{name}/drain", Lane::state, Access::token, drain_node},
+      {"POST", "/nodes/{name}/resume", Lane::state, Access::token, resume_node},
+      {"POST", "/nodes/{name}/remove", Lane::state, Access::token, remove_node},
       {"GET", "/health", Lane::state, Access::token, health},
       // tasks
       {"POST", "/submit", Lane::share, Access::token, submit},
+      {"POST", "/submit/batch", Lane::share, Access::token, submit_batch},
       {"GET", "/status/{id}", Lane::state, Access::token, task_status},
       {"GET", "/tasks/{id}/explain", Lane::state, Access::token, explain_task},
+      {"POST", "/tasks/{id}/rerun", Lane::state, Access::token, rerun_task},
       {"GET", "/tasks", Lane::state, Access::token, list_tasks},
       {"POST", "/kill/{id}", Lane::state, Access::token, kill_task},
       {"POST", "/command/{id}/{action}", Lane::state, Access::token, control_task},

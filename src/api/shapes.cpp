@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 
 #include "base/time.hpp"
+#include "os/topology_json.hpp"
 
 namespace riverbox::api {
 namespace {
@@ -19,19 +21,6 @@ Json local_time(const std::string& rfc3339) {
 template <class T>
 Json or_null(const std::optional<T>& value) {
   return value ? Json(*value) : Json(nullptr);
-}
-
-Json numa_shape(const std::map<int, os::NumaNode>& numa) {
-  if (numa.empty()) return nullptr;
-  Json out = Json::object();
-  for (const auto& [id, node] : numa) out[std::to_string(id)] = {{"cores", node.cores}, {"memory_bytes", node.memory_bytes}};
-  return out;
-}
-
-Json gpus_shape(const std::vector<os::Gpu>& gpus) {
-  Json out = Json::array();
-  for (const auto& gpu : gpus) out.push_back(gpu_shape(gpu));
-  return out;
 }
 
 }  // namespace
@@ -93,6 +82,11 @@ Json task_shape(const store::TaskRecord& t, const std::filesystem::path& shared_
   out["required_memory_bytes"] = s.memory_bytes ? Json(s.memory_bytes) : Json(nullptr);
   out["target_numa_node_id"] = or_null(s.numa);
   out["status"] = to_string(t.state);
+  out["attempt"] = s.attempt;
+  out["retries"] = s.retries;
+  out["time_limit_seconds"] = s.time_limit.count() > 0 ? Json(s.time_limit.count()) : Json(nullptr);
+  out["priority"] = s.priority;
+  out["target"] = t.target.empty() ? Json(nullptr) : Json(t.target);
   out["assigned_node"] = t.node.empty() ? Json(nullptr) : Json(t.node);
   out["container_name"] = s.environment;
   out["docker_image_name"] = s.environment;
@@ -123,9 +117,10 @@ Json node_shape(const host::NodeView& n, const host::Usage& usage) {
   out["cores_in_use"] = n.online ? Json(usage.cores) : Json("N/A");
   out["available_cores"] = n.online ? std::max(0, d.cores - usage.cores) : 0;
   out["status"] = n.online ? "online" : "offline";
+  out["draining"] = n.draining;
   out["last_heartbeat"] = local_time(n.last_seen);
-  out["numa_topology"] = numa_shape(d.numa);
-  out["gpu_info"] = gpus_shape(d.gpus);
+  out["numa_topology"] = os::json_of<Json>(d.numa);
+  out["gpu_info"] = os::json_of<Json>(d.gpus);
   out["cpu_percent"] = n.load.cpu_percent;
   out["memory_percent"] = n.load.memory_percent;
   out["memory_used_bytes"] = n.load.memory_used_bytes;
@@ -138,13 +133,25 @@ Json node_shape(const host::NodeView& n, const host::Usage& usage) {
   return out;
 }
 
+Json node_detail_shape(const host::NodeView& n, const host::Usage& usage, const std::vector<store::TaskRecord>& tasks, const std::filesystem::path& shared_dir) {
+  Json out = node_shape(n, usage);
+  out["memory_promised_bytes"] = usage.memory_bytes;
+  out["gpus_in_use"] = usage.gpus;
+  std::set<std::string> environments;
+  for (const auto& holding : n.holdings) environments.insert(holding.environment);
+  out["environments"] = environments;
+  out["tasks"] = Json::array();
+  for (const auto& task : tasks) out["tasks"].push_back(task_shape(task, shared_dir));
+  return out;
+}
+
 Json health_sample_shape(const host::NodeView& n) {
   const auto& d = n.description;
   return {{"hostname", d.hostname}, {"status", n.online ? "online" : "offline"}, {"last_heartbeat", local_time(n.last_seen)},
           {"cpu_percent", n.load.cpu_percent}, {"memory_percent", n.load.memory_percent}, {"memory_used_bytes", n.load.memory_used_bytes},
-          {"memory_total_bytes", d.memory_bytes}, {"total_cores", d.cores}, {"numa_topology", numa_shape(d.numa)},
+          {"memory_total_bytes", d.memory_bytes}, {"total_cores", d.cores}, {"numa_topology", os::json_of<Json>(d.numa)},
           {"current_avg_temp", or_null(n.load.average_temperature)}, {"current_max_temp", or_null(n.load.maximum_temperature)},
-          {"gpu_info", gpus_shape(d.gpus)}};
+          {"gpu_info", os::json_of<Json>(d.gpus)}};
 }
 
 Json health_aggregate_shape(const std::vector<host::NodeView>& nodes) {
@@ -165,14 +172,6 @@ Json health_aggregate_shape(const std::vector<host::NodeView>& nodes) {
   return {{"totalNodes", nodes.size()}, {"onlineNodes", online}, {"totalCores", cores}, {"totalMemBytes", memory}, {"usedMemBytes", used},
           {"avgCpuPercent", cores ? cpu_by_core / cores : 0.0}, {"avgMemPercent", memory ? 100.0 * static_cast<double>(used) / static_cast<double>(memory) : 0.0},
           {"maxAvgCpuTemp", or_null(average_temperature)}, {"maxMaxCpuTemp", or_null(maximum_temperature)}, {"lastUpdated", to_local_iso(wall_now())}};
-}
-
-Json gpu_shape(const os::Gpu& g) {
-  return {{"gpu_id", g.gpu_id}, {"name", g.name}, {"driver_version", g.driver_version}, {"pci_bus_id", g.pci_bus_id},
-          {"gpu_utilization", g.gpu_utilization}, {"graphics_clock_mhz", g.graphics_clock_mhz}, {"mem_utilization", g.mem_utilization},
-          {"mem_clock_mhz", g.mem_clock_mhz}, {"memory_total_mib", g.memory_total_mib}, {"memory_used_mib", g.memory_used_mib},
-          {"memory_free_mib", g.memory_free_mib}, {"temperature", g.temperature}, {"fan_speed", g.fan_speed},
-          {"power_usage_mw", g.power_usage_mw}, {"power_limit_mw", g.power_limit_mw}};
 }
 
 }  // namespace riverbox::api

@@ -21,12 +21,15 @@ std::string archives_text(const environment::Listing& listing);  // as text at o
 Json packaging_shape(const environment::Packaging& packaging);
 Json task_shape(const store::TaskRecord& task, const std::filesystem::path& shared_dir);
 Json node_shape(const host::NodeView& node, const host::Usage& usage);
+// `tasks`: those that are to run there or do.
+Json node_detail_shape(const host::NodeView& node, const host::Usage& usage, const std::vector<store::TaskRecord>& tasks, const std::filesystem::path& shared_dir);
 Json health_sample_shape(const host::NodeView& node);
 Json health_aggregate_shape(const std::vector<host::NodeView>& nodes);
-Json gpu_shape(const os::Gpu& gpu);
-os::Gpu parse_gpu(const nlohmann::json& json);  // tolerant; throws InvalidInput without gpu_id
 
 // The body of POST /submit. Throws InvalidInput naming the field. `environment` is the text of container_name.
 host::Submission parse_submission(const nlohmann::json& body, const Config& config);
+std::string parse_client_id(const nlohmann::json& body);  // empty: none
+// The body of POST /submit/batch. The message names the task, counted from 0.
+std::vector<host::Submission> parse_batch(const nlohmann::json& body, const Config& config);
 
 }  // namespace riverbox::api

@@ -1,4 +1,5 @@
 // Parsing of what clients and runners send: every field is checked here, once.
+#include "api/fields.hpp"
 #include "api/shapes.hpp"
 #include "base/error.hpp"
 #include "base/strings.hpp"
@@ -10,43 +11,7 @@ using nlohmann::json;
 
 constexpr std::int64_t kMaxPriority = 1000;
 constexpr size_t kMaxClientId = 200;
-
-[[noreturn]] void wrong(const std::string& field, const char* expected) {
-  throw InvalidInput("field '" + field + "' must be " + expected);
-}
-
-// Absent and null mean "the default".
-const json* field(const json& body, const char* name) {
-  auto it = body.find(name);
-  return it == body.end() || it->is_null() ? nullptr : &*it;
-}
-
-std::string text(const json& body, const char* name, std::string otherwise) {
-  auto value = field(body, name);
-  if (!value) return otherwise;
-  if (!value->is_string()) wrong(name, "a string");
-  auto out = value->get<std::string>();
-  if (out.find('\0') != std::string::npos) wrong(name, "text without NUL bytes");
-  return out;
-}
-
-// HakuRiver accepts numbers in strings too.
-std::uint64_t number(const json& body, const char* name, std::uint64_t otherwise, std::uint64_t maximum) {
-  auto value = field(body, name);
-  if (!value) return otherwise;
-  std::optional<unsigned long long> out;
-  if (value->is_number_unsigned()) out = value->get<std::uint64_t>();
-  else if (value->is_string()) out = parse_u64(value->get<std::string>());
-  if (!out || *out > maximum) wrong(name, ("a whole number from 0 to " + std::to_string(maximum)).c_str());
-  return *out;
-}
-
-std::optional<bool> flag(const json& body, const char* name) {
-  auto value = field(body, name);
-  if (!value) return std::nullopt;
-  if (!value->is_boolean()) wrong(name, "true or false");
-  return value->get<bool>();
-}
+constexpr size_t kMaxBatch = 10'000;
 
 int priority_of(const json& body) {
   auto value = field(body, "priority");
@@ -55,18 +20,6 @@ int priority_of(const json& body) {
                                                 : value->is_number_integer() && value->get<std::int64_t>() >= -kMaxPriority;  // below zero
   if (!fine) wrong("priority", "a whole number from -1000 to 1000");
   return value->get<int>();
-}
-
-std::vector<std::string> texts(const json& body, const char* name) {
-  std::vector<std::string> out;
-  auto value = field(body, name);
-  if (!value) return out;
-  if (!value->is_array()) wrong(name, "a list of strings");
-  for (const auto& one : *value) {
-    if (!one.is_string()) wrong(name, "a list of strings");
-    out.push_back(one.get<std::string>());
-  }
-  return out;
 }
 
 std::map<std::string, std::string> variables(const json& body) {
@@ -133,12 +86,12 @@ host::Submission parse_submission(const json& body, const Config& config) {
 
   out.may_wait = !flag(body, "no_wait").value_or(false);
   spec.priority = priority_of(body);
+  constexpr std::uint64_t kMaxSeconds = 366 * 86400;
+  spec.retries = static_cast<int>(number(body, "retries", 0, 1000));
+  spec.time_limit = std::chrono::seconds(number(body, "time_limit_seconds", 0, kMaxSeconds));
   spec.gpu_count = static_cast<int>(number(body, "gpu_count", 0, 1023));
   for (const auto& id : texts(body, "after")) spec.after.push_back(TaskId::parse(id));
   if (!spec.after.empty() && !out.may_wait) throw InvalidInput("after and no_wait contradict each other", "Leave one of them out.");
-  out.client_id = text(body, "client_id", "");
-  if (out.client_id.size() > kMaxClientId) wrong("client_id", "at most 200 bytes long");
-
   auto targets = texts(body, "targets");
   auto gpus = gpu_lists(body, targets.size());
   for (size_t i = 0; i < targets.size(); ++i) {
@@ -150,20 +103,28 @@ host::Submission parse_submission(const json& body, const Config& config) {
   return out;
 }
 
-os::Gpu parse_gpu(const json& j) {
-  os::Gpu g;
-  if (!j.is_object() || !j.contains("gpu_id") || !j["gpu_id"].is_number_integer()) throw InvalidInput("a GPU without gpu_id");
-  auto integer = [&](const char* key, int& out) { if (auto it = j.find(key); it != j.end() && it->is_number()) out = it->get<int>(); };
-  auto real = [&](const char* key, double& out) { if (auto it = j.find(key); it != j.end() && it->is_number()) out = it->get<double>(); };
-  auto string = [&](const char* key, std::string& out) { if (auto it = j.find(key); it != j.end() && it->is_string()) out = it->get<std::string>(); };
-  integer("gpu_id", g.gpu_id);
-  string("name", g.name), string("driver_version", g.driver_version), string("pci_bus_id", g.pci_bus_id);
-  integer("gpu_utilization", g.gpu_utilization), integer("graphics_clock_mhz", g.graphics_clock_mhz);
-  integer("mem_utilization", g.mem_utilization), integer("mem_clock_mhz", g.mem_clock_mhz);
-  real("memory_total_mib", g.memory_total_mib), real("memory_used_mib", g.memory_used_mib), real("memory_free_mib", g.memory_free_mib);
-  integer("temperature", g.temperature), integer("fan_speed", g.fan_speed);
-  integer("power_usage_mw", g.power_usage_mw), integer("power_limit_mw", g.power_limit_mw);
-  return g;
+std::string parse_client_id(const json& body) {
+  auto id = text(body, "client_id", "");
+  if (id.size() > kMaxClientId) wrong("client_id", "at most 200 bytes long");
+  return id;
+}
+
+std::vector<host::Submission> parse_batch(const json& body, const Config& config) {
+  const auto tasks = field(body, "tasks");
+  if (!tasks || !tasks->is_array() || tasks->empty() || tasks->size() > kMaxBatch) wrong("tasks", "a list of 1 to " + std::to_string(kMaxBatch) + " submissions");
+  std::vector<host::Submission> out;
+  for (size_t i = 0; i < tasks->size(); ++i) {
+    const json& one = (*tasks)[i];
+    try {
+      if (!one.is_object()) throw InvalidInput("it is no object");
+      if (field(one, "client_id")) throw InvalidInput("field 'client_id' is of the whole batch");
+      out.push_back(parse_submission(one, config));
+      if (!out.back().may_wait && tasks->size() > 1) throw InvalidInput("field 'no_wait' is for single tasks");
+    } catch (const InvalidInput& error) {
+      throw InvalidInput("task " + std::to_string(i) + " of the batch: " + error.fact(), error.next());
+    }
+  }
+  return out;
 }
 
 }  // namespace riverbox::api

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 
 #include "api/handlers.hpp"
 #include "api/services.hpp"
@@ -44,6 +45,29 @@ std::string newest_archive(const environment::Share& share, const environment::E
                                : "There are: " + printable(known, 2000) + ".");
 }
 
+// Each finds the archive that it is to run in; then they go to the state worker.
+void take(CallPtr call, std::vector<host::Submission> submissions, const std::string& client_id) {
+  struct Found {
+    std::string tarball, image;
+  };
+  std::map<std::pair<std::string, std::string>, Found> found;  // thousands of tasks have a few environments
+  for (auto& submission : submissions) {
+    const auto name = environment::EnvironmentName::parse(submission.spec.environment);
+    const auto [at, is_new] = found.try_emplace({name.str(), submission.version});
+    if (is_new) {
+      at->second.tarball = submission.version.empty() ? newest_archive(call->services.environments.share(), name)
+                                                      : call->services.versions.find(name.str(), submission.version).tarball;
+      at->second.image = call->services.versions.fingerprint(at->second.tarball);
+    }
+    submission.spec.exact = !submission.version.empty();
+    submission.spec.tarball = at->second.tarball;
+    submission.image = at->second.image;
+  }
+  on_lane(call, Lane::state, [call, submissions = std::move(submissions), client_id] {
+    call->reply(submitted_shape(*call, call->services.tasks.submit(submissions, client_id)), 202);
+  });
+}
+
 std::string last_lines(std::string text, std::uint64_t lines) {
   size_t at = text.size();
   if (at > 0 && text[at - 1] == '\n') --at;
@@ -78,15 +102,13 @@ void task_output(CallPtr call, bool is_stderr) {
 }  // namespace
 
 void submit(CallPtr call) {
-  auto submission = parse_submission(call->body(), call->services.config);
-  auto name = environment::EnvironmentName::parse(submission.spec.environment);
-  submission.spec.exact = !submission.version.empty();
-  submission.spec.tarball = submission.spec.exact ? call->services.versions.find(name.str(), submission.version).tarball
-                                                  : newest_archive(call->services.environments.share(), name);
-  submission.image = call->services.versions.fingerprint(submission.spec.tarball);
-  on_lane(call, Lane::state, [call, submission] {
-    call->reply(submitted_shape(*call, call->services.tasks.submit(submission)), 202);
-  });
+  const auto body = call->body();
+  take(call, {parse_submission(body, call->services.config)}, parse_client_id(body));
+}
+
+void submit_batch(CallPtr call) {
+  const auto body = call->body();
+  take(call, parse_batch(body, call->services.config), parse_client_id(body));
 }
 
 void task_status(CallPtr call) { call->reply(shape(*call, call->services.tasks.get(TaskId::parse(call->parameter("id"))))); }
@@ -122,8 +144,28 @@ void list_tasks(CallPtr call) {
   call->reply(out);
 }
 
+// In the newest version of its environment, or in the very one that was asked for.
+void rerun_task(CallPtr call) {
+  const auto task = call->services.tasks.get(TaskId::parse(call->parameter("id")));
+  on_lane(call, Lane::share, [call, task] {
+    const auto name = environment::EnvironmentName::parse(task.spec.environment);
+    const auto tarball = task.spec.exact ? task.spec.tarball : newest_archive(call->services.environments.share(), name);
+    if (task.spec.exact) call->services.versions.find(name.str(), tarball);  // it may have been deleted
+    const auto image = call->services.versions.fingerprint(tarball);
+    on_lane(call, Lane::state, [call, task, tarball, image] {
+      call->reply(submitted_shape(*call, call->services.tasks.rerun(task.spec.id, tarball, image)), 202);
+    });
+  });
+}
+
 void kill_task(CallPtr call) {
-  auto task = call->services.tasks.kill(TaskId::parse(call->parameter("id")));
+  const auto id = TaskId::parse(call->parameter("id"));
+  if (call->request.query.contains("batch")) {
+    Json ids = Json::array();
+    for (const TaskId killed : call->services.tasks.kill_batch(id)) ids.push_back(killed.str());
+    return call->reply({{"message", "Kill requested for " + std::to_string(ids.size()) + " tasks."}, {"task_ids", ids}}, 202);
+  }
+  auto task = call->services.tasks.kill(id);
   call->reply({{"message", "Kill requested for task " + task.spec.id.str() + ". Task marked as killed."}}, 202);
 }
 

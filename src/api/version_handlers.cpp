@@ -1,6 +1,7 @@
 // The versions of environments on the share.
 #include <algorithm>
 
+#include "api/fields.hpp"
 #include "api/handlers.hpp"
 #include "api/progress.hpp"
 #include "api/services.hpp"
@@ -132,27 +133,12 @@ Json verified_shape(const host::Verification& done, const host::Nodes& nodes, co
           {"read_seconds", std::chrono::duration<double>(done.reading).count()}, {"advice", value_or_null(advice)}};
 }
 
-bool flag_field(const nlohmann::json& body, const char* name) {
-  auto it = body.find(name);
-  if (it == body.end() || it->is_null()) return false;
-  if (!it->is_boolean()) throw InvalidInput("field '" + std::string(name) + "' must be true or false");
-  return it->get<bool>();
-}
-
 // A number is as good as its digits.
 std::optional<std::string> version_field(const nlohmann::json& body) {
-  auto it = body.find("version");
-  if (it == body.end() || it->is_null()) return std::nullopt;
-  if (!it->is_string() && !it->is_number_unsigned()) throw InvalidInput("field 'version' must be a string");
-  return it->is_string() ? it->get<std::string>() : it->dump();
-}
-
-std::vector<std::string> names_field(const nlohmann::json& body, const char* name) {
-  auto it = body.find(name);
-  if (it == body.end() || it->is_null()) return {};
-  const bool names = it->is_array() && std::all_of(it->begin(), it->end(), [](const auto& one) { return one.is_string(); });
-  if (!names) throw InvalidInput("field '" + std::string(name) + "' must be a list of strings");
-  return it->get<std::vector<std::string>>();
+  const auto value = field(body, "version");
+  if (!value) return std::nullopt;
+  if (!value->is_string() && !value->is_number_unsigned()) wrong("version", "a string");
+  return value->is_string() ? value->get<std::string>() : value->dump();
 }
 
 Json synced_shape(const std::string& name, const environment::Version& version, const std::vector<host::NodeSync>& nodes) {
@@ -219,7 +205,7 @@ void unpin_version(CallPtr call) { set_pin(call, false); }
 
 void delete_tar(CallPtr call) {
   auto body = call->body();
-  const host::Versions::Removal removal{.which = version_field(body), .all = flag_field(body, "all"), .force = flag_field(body, "force")};
+  const host::Versions::Removal removal{.which = version_field(body), .all = flag(body, "all").value_or(false), .force = flag(body, "force").value_or(false)};
   const auto& name = call->parameter("name");
   auto deleted = call->services.versions.remove(name, removal);
   Json list = Json::array();
@@ -230,7 +216,7 @@ void delete_tar(CallPtr call) {
 
 void roll_back(CallPtr call) {
   auto body = call->body();
-  const bool container = flag_field(body, "container");
+  const bool container = flag(body, "container").value_or(false);
   with_progress(call, [&](const host::StepCallback& progress, const CancelToken&) -> std::pair<int, Json> {
     const auto& name = call->parameter("name");
     auto& services = call->services;
@@ -251,7 +237,7 @@ void roll_back(CallPtr call) {
 void sync_version(CallPtr call) {
   auto body = call->body();
   const auto which = version_field(body);
-  const auto node_names = names_field(body, "nodes");
+  const auto node_names = texts(body, "nodes");
   with_progress(call, [&](const host::StepCallback& progress, const CancelToken&) -> std::pair<int, Json> {
     const auto& name = call->parameter("name");
     const auto version = call->services.versions.find(name, which.value_or("newest"));

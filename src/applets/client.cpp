@@ -97,7 +97,7 @@ int run_client(const Invocation& invocation) {
   if (name == "health") return show_health(invocation, arguments);
   if (name == "status") return show_status(invocation, arguments);
   if (name == "kill") return kill_task(invocation, arguments);
-  if (name == "command") return command_task(invocation, arguments);
+  if (name == "command") return command_task(arguments, arguments.value("ACTION"));
   if (name == "logs") return show_logs(invocation, arguments);
   refuse_misspelt_subcommand(arguments);
   return submit(invocation, arguments);

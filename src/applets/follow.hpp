@@ -1,5 +1,6 @@
 // Follows running tasks over WebSockets (docs/link-protocol.md, "Following from outside") until the last one ends.
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,8 @@ namespace riverbox::applets {
 struct FollowOptions {
   std::string url, token;   // of the host
   bool show_state = true;   // a line on stderr while a task does not run yet; only on a terminal
+  bool show_output = true;
+  std::function<void(const Json& task)> on_status = [](const Json&) {};  // called when the state or the attempt of a task is another one than before
 };
 
 struct FollowResult {

@@ -5,6 +5,7 @@
 #include "applets/exit_codes.hpp"
 #include "applets/follow.hpp"
 #include "applets/task_commands.hpp"
+#include "base/duration.hpp"
 #include "base/error.hpp"
 #include "base/strings.hpp"
 #include "base/task.hpp"
@@ -123,6 +124,8 @@ std::vector<Option> submit_options() {
       {.names = "--gpus", .value = "N", .help = "so many GPUs, whichever are free (with --target NODE::0,1: these)"},
       {.names = "--priority", .value = "N", .help = "from -1000 to 1000 (0); higher starts earlier"},
       {.names = "--after", .value = "TASK", .help = "start when this task has completed; repeatable", .complete = "tasks"},
+      {.names = "--retry", .value = "N", .help = "try again so often, when it fails or its node is lost"},
+      {.names = "--time", .value = "LIMIT", .help = "end it after so long: 90s, 30m, 2h, 1d12h, 12:30:00"},
       {.names = "--no-wait", .help = "refuse what cannot start now, instead of queueing it"},
       {.names = "--env", .value = "KEY=VALUE", .help = "an environment variable; repeatable"},
       {.names = "--mount", .value = "HOST:CONTAINER[:ro]", .help = "an extra mount; repeatable"},
@@ -147,6 +150,8 @@ Json submission(const Arguments& arguments) {
   body["required_cores"] = *core_count;
   if (const auto gpus = arguments.find("--gpus")) body["gpu_count"] = whole_number("--gpus", *gpus);
   if (const auto priority = arguments.find("--priority")) body["priority"] = whole_number("--priority", *priority);
+  if (const auto retries = arguments.find("--retry")) body["retries"] = whole_number("--retry", *retries);
+  if (const auto limit = arguments.find("--time")) body["time_limit_seconds"] = option_value("--time", [&limit] { return parse_duration(*limit); }).count();
   if (const auto after = arguments.all("--after"); !after.empty()) body["after"] = after;
   if (arguments.has("--no-wait")) body["no_wait"] = true;
   body["required_memory_bytes"] = nullptr;
@@ -165,7 +170,10 @@ Json submission(const Arguments& arguments) {
 int submit(const Invocation& invocation, const Arguments& arguments) {
   const Json body = submission(arguments);
   ApiClient api(client_config(arguments));
-  const Json answer = api.post("/api/submit", body);
+  return tell_submitted(invocation, arguments, api, api.post("/api/submit", body));
+}
+
+int tell_submitted(const Invocation& invocation, const Arguments& arguments, const ApiClient& api, const Json& answer) {
   const int status = tell_failed_targets(arguments, answer) ? kExitRefused : 0;
   const std::vector<TaskId> ids = submitted_ids(answer);
   if (arguments.has("--wait")) {

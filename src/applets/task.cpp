@@ -33,7 +33,21 @@ const Command& task_command() {
                        .summary = "Tell why a task waits, or where it is",
                        .examples = "{task} explain 7265342119845888000",
                        .arguments = {task_argument()}},
-                      kill_subcommand(), command_subcommand(), logs_subcommand(),
+                      {.name = "watch",
+                       .summary = "Tell what becomes of a task, until it ends",
+                       .examples = "{task} watch 7265342119845888000 && echo done",
+                       .details = "One line for each state. The exit status is the task's.",
+                       .arguments = {task_argument()}},
+                      kill_subcommand(),
+                      {.name = "pause", .summary = "Freeze a running task", .examples = "{task} pause 7265342119845888000", .arguments = {task_argument()}},
+                      {.name = "resume", .summary = "Let a paused task go on", .examples = "{task} resume 7265342119845888000", .arguments = {task_argument()}},
+                      {.name = "rerun",
+                       .summary = "Submit the same once more",
+                       .examples = "{task} rerun 7265342119845888000\n{task} rerun 7265342119845888000 --wait",
+                       .details = "In the newest version of its environment, unless it was submitted for one: then in that.",
+                       .arguments = {task_argument()},
+                       .options = {{.names = "--wait", .help = "print the output and exit with the task's code"}}},
+                      command_subcommand(), logs_subcommand(),
                       {.name = "stdout",
                        .summary = "Print a task's stdout",
                        .examples = "{task} stdout 7265342119845888000",
@@ -54,7 +68,10 @@ int run_task(const Invocation& invocation) {
   if (name == "status") return show_status(invocation, arguments);
   if (name == "explain") return explain_task(invocation, arguments);
   if (name == "kill") return kill_task(invocation, arguments);
-  if (name == "command") return command_task(invocation, arguments);
+  if (name == "watch") return watch_task(invocation, arguments);
+  if (name == "pause" || name == "resume") return command_task(arguments, name);
+  if (name == "rerun") return rerun_task(invocation, arguments);
+  if (name == "command") return command_task(arguments, arguments.value("ACTION"));
   if (name == "logs") return show_logs(invocation, arguments);
   if (name == "stdout" || name == "stderr") return show_stream(arguments, name);
   throw InternalError("no function for " + name);

@@ -3,6 +3,7 @@
 #include "applets/api_client.hpp"
 #include "applets/exit_codes.hpp"
 #include "applets/follow.hpp"
+#include "applets/views.hpp"
 #include "base/error.hpp"
 #include "base/ids.hpp"
 #include "base/strings.hpp"
@@ -12,8 +13,6 @@ namespace riverbox::applets {
 
 namespace {
 
-bool wants_json(const Arguments& arguments) { return arguments.has("--json") || !stdout_is_terminal(); }
-
 TaskId task_id(const Arguments& arguments) {
   try {
     return TaskId::parse(arguments.value("TASK"));
@@ -22,72 +21,25 @@ TaskId task_id(const Arguments& arguments) {
   }
 }
 
-int print(const Json& value) {
-  write_out(json_text(value));
-  return 0;
-}
-
-int print_message(const Arguments& arguments, const Json& answer) {
-  if (wants_json(arguments)) return print(with_key_order(answer, {"message"}));
-  write_out(printable(text_of(answer, "message", "Done."), 2000) + "\n");
-  return 0;
-}
-
-Colour colour_of_state(const std::string& status) {
-  if (status == "completed" || status == "running" || status == "online") return Colour::green;
-  if (status == "failed" || status == "killed_oom" || status == "lost" || status == "offline") return Colour::red;
-  if (status == "killed" || status == "paused" || status == "syncing") return Colour::yellow;
-  return Colour::none;
-}
-
-// "python train.py": what the task runs, as one would type it.
-std::string command_line_of(const Json& task) {
-  std::string line = text_of(task, "command", "");
-  if (task.contains("arguments") && task["arguments"].is_array())
-    for (const Json& word : task["arguments"])
-      if (word.is_string()) line += " " + shell_quoted(word.get<std::string>());
-  return line;
-}
-
-std::string short_time(const Json& task, std::string_view key) {
-  const std::string time = text_of(task, key);
-  return time.size() > 19 && time[10] == 'T' ? time.substr(0, 10) + " " + time.substr(11, 8) : time;
-}
-
-std::string percent(const Json& object, std::string_view key) {
-  const auto it = object.find(std::string(key));
-  if (it == object.end() || !it->is_number()) return "-";
-  return std::to_string(static_cast<int>(it->get<double>() + 0.5)) + " %";
-}
-
-std::string memory_of(const Json& node) {
-  const auto used = node.find("memory_used_bytes"), total = node.find("memory_total_bytes");
-  if (used == node.end() || total == node.end() || !used->is_number_unsigned() || !total->is_number_unsigned()) return "-";
-  return human_bytes(used->get<std::uint64_t>()) + " of " + human_bytes(total->get<std::uint64_t>());
-}
-
 }  // namespace
 
 int show_status(const Invocation&, const Arguments& arguments) {
   ApiClient api(client_config(arguments));
   const Json task = api.get("/api/status/" + task_id(arguments).str());
   if (wants_json(arguments)) return print(task);
-  const auto line = [](const std::string& name, const std::string& value) {
-    write_out(name + std::string(name.size() < 14 ? 14 - name.size() : 1, ' ') + printable(value, 2000) + "\n");
-  };
-  line("task", text_of(task, "task_id"));
-  line("status", text_of(task, "status"));
-  line("command", command_line_of(task));
-  line("node", text_of(task, "assigned_node"));
+  print_field("task", text_of(task, "task_id"));
+  print_field("status", text_of(task, "status"));
+  print_field("command", command_line_of(task));
+  print_field("node", text_of(task, "assigned_node"));
   const std::string version = text_of(task, "version", "");
-  line("environment", text_of(task, "container_name") + (version.empty() ? "" : "@" + version));
-  line("exit code", text_of(task, "exit_code"));
-  if (!text_of(task, "error_message", "").empty()) line("message", text_of(task, "error_message"));
-  line("submitted", short_time(task, "submitted_at"));
-  line("started", short_time(task, "started_at"));
-  line("completed", short_time(task, "completed_at"));
-  line("stdout", text_of(task, "stdout_path"));
-  line("stderr", text_of(task, "stderr_path"));
+  print_field("environment", text_of(task, "container_name") + (version.empty() ? "" : "@" + version));
+  print_field("exit code", text_of(task, "exit_code"));
+  if (!text_of(task, "error_message", "").empty()) print_field("message", text_of(task, "error_message"));
+  print_field("submitted", short_time(task, "submitted_at"));
+  print_field("started", short_time(task, "started_at"));
+  print_field("completed", short_time(task, "completed_at"));
+  print_field("stdout", text_of(task, "stdout_path"));
+  print_field("stderr", text_of(task, "stderr_path"));
   return 0;
 }
 
@@ -118,11 +70,26 @@ int explain_task(const Invocation&, const Arguments& arguments) {
 int kill_task(const Invocation&, const Arguments& arguments) {
   const TaskId id = task_id(arguments);
   ApiClient api(client_config(arguments));
-  return print_message(arguments, api.post("/api/kill/" + id.str()));
+  return print_message(arguments, api.post("/api/kill/" + id.str() + (arguments.has("--batch") ? "?batch" : "")));
 }
 
-int command_task(const Invocation&, const Arguments& arguments) {
-  const std::string action = arguments.value("ACTION");
+int rerun_task(const Invocation& invocation, const Arguments& arguments) {
+  const TaskId id = task_id(arguments);
+  ApiClient api(client_config(arguments));
+  return tell_submitted(invocation, arguments, api, api.post("/api/tasks/" + id.str() + "/rerun"));
+}
+
+int watch_task(const Invocation&, const Arguments& arguments) {
+  const TaskId id = task_id(arguments);
+  const ApiClient api(client_config(arguments));
+  const FollowResult result = follow_tasks({.url = api.url(), .token = api.token(), .show_state = false, .show_output = false, .on_status = [](const Json& task) {
+    const std::string node = text_of(task, "assigned_node", ""), message = text_of(task, "error_message", "");
+    write_out(text_of(task, "status") + (node.empty() ? "" : " on " + printable(node)) + (message.empty() ? "" : " (" + printable(message, 2000) + ")") + "\n");
+  }}, {id});
+  return result.interrupted ? kExitInterrupted : exit_status_of(result.tasks.at(0));
+}
+
+int command_task(const Arguments& arguments, const std::string& action) {
   if (action != "pause" && action != "resume") throw UsageError("'" + action + "' is neither pause nor resume.");
   const TaskId id = task_id(arguments);
   ApiClient api(client_config(arguments));
@@ -172,54 +139,7 @@ int list_tasks(const Invocation& invocation, const Arguments& arguments) {
     write_err("No tasks. Submit one: " + invocation.typed("client") + " --wait -- COMMAND\n");
     return 0;
   }
-  Table table({"TASK", "STATUS", "NODE", "ENVIRONMENT", "SUBMITTED", "COMMAND"});
-  for (const Json& task : tasks) {
-    const std::string status = text_of(task, "status"), command = command_line_of(task);
-    table.add({text_of(task, "task_id"), {status, colour_of_state(status)}, text_of(task, "assigned_node"), text_of(task, "container_name"),
-               short_time(task, "submitted_at"), command.size() > 60 ? command.substr(0, complete_utf8_prefix(command.substr(0, 57))) + "..." : command});
-  }
-  write_out(table.render(stdout_has_colours()));
-  return 0;
-}
-
-int list_nodes(const Invocation& invocation, const Arguments& arguments) {
-  ApiClient api(client_config(arguments));
-  const Json nodes = api.get("/api/nodes");
-  if (wants_json(arguments)) return print(nodes);
-  if (nodes.empty()) {
-    write_err("No nodes yet. On each machine that shall run tasks: riverbox runner --host " + api.url() + " --token TOKEN\n");
-    return 0;
-  }
-  Table table({"NODE", "STATUS", "CORES", "FREE", "GPUS", "LAST HEARTBEAT"});
-  for (const size_t column : {2u, 3u, 4u}) table.align_right(column);
-  for (const Json& node : nodes) {
-    const std::string status = text_of(node, "status");
-    const auto gpus = node.find("gpu_info");
-    table.add({text_of(node, "hostname"), {status, colour_of_state(status)}, text_of(node, "total_cores"), text_of(node, "available_cores"),
-               gpus != node.end() && gpus->is_array() ? std::to_string(gpus->size()) : std::string("-"), short_time(node, "last_heartbeat")});
-  }
-  write_out(table.render(stdout_has_colours()));
-  return 0;
-}
-
-int show_health(const Invocation&, const Arguments& arguments) {
-  ApiClient api(client_config(arguments));
-  const auto host = arguments.find("NODE");
-  const Json health = api.get("/api/health" + (host ? "?hostname=" + percent_encoded(*host) : std::string()));
-  if (wants_json(arguments)) return print(health);
-  // nodes: the newest sample, a list of nodes; classic hosts send a list of samples.
-  Json nodes = health.contains("nodes") ? health["nodes"] : health;
-  if (nodes.is_array() && !nodes.empty() && nodes.back().is_array()) nodes = Json(nodes.back());
-  if (nodes.is_object()) nodes = Json::array({nodes});
-  Table table({"NODE", "STATUS", "CPU", "MEMORY", "", "TEMPERATURE"});
-  for (const size_t column : {2u, 3u}) table.align_right(column);
-  for (const Json& node : nodes) {
-    if (!node.is_object()) continue;
-    const std::string status = text_of(node, "status"), degrees = text_of(node, "current_max_temp");
-    table.add({text_of(node, "hostname"), {status, colour_of_state(status)}, percent(node, "cpu_percent"), percent(node, "memory_percent"),
-               memory_of(node), degrees == "-" ? degrees : degrees + " C"});
-  }
-  write_out(table.render(stdout_has_colours()));
+  write_out(table_of_tasks(tasks).render(stdout_has_colours()));
   return 0;
 }
 
@@ -233,7 +153,12 @@ Command status_subcommand() {
 }
 
 Command kill_subcommand() {
-  return {.name = "kill", .summary = "End a task", .examples = "{client} kill 7265342119845888000", .arguments = {task_argument()}};
+  return {.name = "kill",
+          .summary = "End a task",
+          .examples = "{client} kill 7265342119845888000\n# all that were submitted with it\n{client} kill --batch 7265342119845888000",
+          .details = "It gets SIGTERM, and SIGKILL ten seconds later. A task that waits never starts.",
+          .arguments = {task_argument()},
+          .options = {{.names = "--batch", .help = "the whole batch that the task is of"}}};
 }
 
 Command command_subcommand() {

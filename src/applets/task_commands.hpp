@@ -10,6 +10,8 @@
 
 namespace riverbox::applets {
 
+class ApiClient;
+
 // The options of a submission: --target, --container, --cores, ...
 std::vector<Option> submit_options();
 // A task's id as an argument, with completion.
@@ -19,10 +21,14 @@ Argument task_argument();
 Json submission(const Arguments& arguments);
 
 int submit(const Invocation& invocation, const Arguments& arguments);
+// What the host said to a submission; with --wait, what becomes of it.
+int tell_submitted(const Invocation& invocation, const Arguments& arguments, const ApiClient& api, const Json& answer);
 int show_status(const Invocation& invocation, const Arguments& arguments);
 int explain_task(const Invocation& invocation, const Arguments& arguments);
 int kill_task(const Invocation& invocation, const Arguments& arguments);
-int command_task(const Invocation& invocation, const Arguments& arguments);
+int command_task(const Arguments& arguments, const std::string& action);  // pause, resume
+int rerun_task(const Invocation& invocation, const Arguments& arguments);
+int watch_task(const Invocation& invocation, const Arguments& arguments);
 int show_logs(const Invocation& invocation, const Arguments& arguments);
 // One stream of a task, "stdout" or "stderr", as data on stdout.
 int show_stream(const Arguments& arguments, const std::string& stream);

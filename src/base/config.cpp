@@ -67,6 +67,7 @@ std::vector<Row> rows_of(Config& c) {
       {"timing", "heartbeat_interval", &c.timing.heartbeat_interval},
       {"timing", "heartbeat_timeout_factor", &c.timing.heartbeat_timeout_factor},
       {"timing", "cleanup_check_interval", &c.timing.cleanup_check_interval},
+      {"timing", "lost_after", &c.timing.lost_after},
       {"timing", "resource_check_interval", &c.timing.resource_check_interval},
       {"environment", "runner_user", &c.environment.runner_user},
       {"docker", "prefix", &c.docker.prefix, {"hakuriver", "kohakuriver"}},

@@ -35,6 +35,7 @@ struct Config {
     std::chrono::seconds heartbeat_interval{5};
     int heartbeat_timeout_factor = 6;
     std::chrono::seconds cleanup_check_interval{10};
+    std::chrono::seconds lost_after{600};  // without a word of their node, tasks are called lost; 0 = never
     std::chrono::seconds resource_check_interval{1};
   } timing;
   struct Environment {

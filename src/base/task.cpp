@@ -180,6 +180,8 @@ void to_json(json& j, const TaskSpec& spec) {
            {"gpu_count", spec.gpu_count},
            {"after", std::move(after)},
            {"priority", spec.priority},
+           {"retries", spec.retries},
+           {"time_limit_s", spec.time_limit.count()},
            {"environment", spec.environment},
            {"tarball", spec.tarball},
            {"exact", spec.exact},
@@ -206,6 +208,10 @@ void from_json(const json& j, TaskSpec& spec) {
   read<int>(j, "gpu_count", spec.gpu_count, 0);
   read(j, "after", spec.after, [](const json& value, const std::string& field) { return TaskId::parse(as_text(value, field)); });
   read<int>(j, "priority", spec.priority, std::numeric_limits<int>::min());
+  read<int>(j, "retries", spec.retries, 0);
+  std::int64_t seconds = 0;
+  read<std::int64_t>(j, "time_limit_s", seconds, 0);
+  spec.time_limit = std::chrono::seconds(seconds);
   read(j, "environment", spec.environment);
   read(j, "tarball", spec.tarball);
   read(j, "exact", spec.exact);
@@ -232,6 +238,7 @@ void to_json(json& j, const TaskReport& report) {
            {"state", to_string(report.state)},
            {"exit_code", report.exit_code ? json(*report.exit_code) : json()},
            {"message", valid_utf8(report.message)},  // may quote the output of a program
+           {"timed_out", report.timed_out},
            {"started_at", report.started_at},
            {"completed_at", report.completed_at},
            {"image_id", report.image_id},
@@ -251,6 +258,7 @@ void from_json(const json& j, TaskReport& report) {
     if (!message->is_string()) wrong_type("message", "a string", *message);
     report.message = message->get<std::string>();
   }
+  read(j, "timed_out", report.timed_out);
   read(j, "started_at", report.started_at);
   read(j, "completed_at", report.completed_at);
   read(j, "image_id", report.image_id);

@@ -1,5 +1,6 @@
 // What host and runner say to each other about tasks and nodes (the two never include each other). JSON conversions in task.cpp.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
@@ -45,6 +46,8 @@ struct TaskSpec {
   int gpu_count = 0;                   // so many, whichever are free where it starts; `gpus` then are those it got
   std::vector<TaskId> after;           // it starts when these have completed
   int priority = 0;                    // higher starts earlier
+  int retries = 0;                     // so many more attempts, when one fails or is lost
+  std::chrono::seconds time_limit{0};  // it is ended after so long; 0 = no limit
   std::string environment;             // name of the environment (parsed by the runner)
   std::string tarball;                 // the newest archive the host knew at dispatch; may be empty
   bool exact = false;                  // this tarball and no newer one (NAME@VERSION)
@@ -68,6 +71,7 @@ struct TaskReport {
   TaskState state = TaskState::running;
   std::optional<int> exit_code;
   std::string message;                 // why it failed, or progress such as "loading 43 %"
+  bool timed_out = false;              // it failed because its time was up
   std::string started_at, completed_at;  // RFC 3339 or empty
   std::string image_id, tarball;       // of the container, and the version it is of, once known
 };

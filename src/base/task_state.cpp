@@ -21,14 +21,14 @@ struct Row {
 };
 
 // In the order of the enumeration. What a runner has seen of a task may reach the host late and after other news, so a report may skip states; it never goes back to one
-// before the start. A node that comes back tells what became of a task that was called lost.
+// before the start, but for a new attempt, which waits. A node that comes back tells what became of a task that was called lost.
 const std::array<Row, 11>& table() {
   static const std::array<Row, 11> rows{{
       {pending, "pending", false, {assigning, failed, killed, stopped}},
-      {assigning, "assigning", false, {assigning, syncing, running, completed, failed, killed, killed_oom, lost, stopped}},
-      {syncing, "syncing", false, {syncing, running, completed, failed, killed, killed_oom, lost, stopped}},
-      {running, "running", false, {running, paused, completed, failed, killed, killed_oom, lost, stopped}},
-      {paused, "paused", false, {running, completed, failed, killed, killed_oom, lost, stopped}},
+      {assigning, "assigning", false, {pending, assigning, syncing, running, completed, failed, killed, killed_oom, lost, stopped}},
+      {syncing, "syncing", false, {pending, syncing, running, completed, failed, killed, killed_oom, lost, stopped}},
+      {running, "running", false, {pending, running, paused, completed, failed, killed, killed_oom, lost, stopped}},
+      {paused, "paused", false, {pending, running, completed, failed, killed, killed_oom, lost, stopped}},
       {completed, "completed", true, {}},
       {failed, "failed", true, {}},
       {killed, "killed", true, {}},

@@ -4,21 +4,21 @@ namespace riverbox::host {
 
 void Ledger::hold(const TaskSpec& spec, const std::string& node) {
   const auto share = Usage::of(spec);
-  if (entries_.emplace(spec.id.value(), Entry{node, share}).second) usage_[node].add(share);
+  if (entries_.emplace(Key{spec.id, spec.attempt}, Entry{node, share}).second) usage_[node].add(share);
 }
 
-bool Ledger::release(TaskId id) {
-  const auto entry = entries_.find(id.value());
+bool Ledger::release(const Key& key) {
+  const auto entry = entries_.find(key);
   if (entry == entries_.end()) return false;
   usage_[entry->second.node].remove(entry->second.share);
   entries_.erase(entry);
   return true;
 }
 
-std::vector<TaskId> Ledger::holders_on(const std::string& node) const {
-  std::vector<TaskId> holders;
-  for (const auto& [id, entry] : entries_)
-    if (entry.node == node) holders.push_back(TaskId(id));
+std::vector<Ledger::Key> Ledger::holders_on(const std::string& node) const {
+  std::vector<Key> holders;
+  for (const auto& [key, entry] : entries_)
+    if (entry.node == node) holders.push_back(key);
   return holders;
 }
 

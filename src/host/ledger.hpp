@@ -1,4 +1,5 @@
-// What the tasks that have a place hold, by node: from their assignment until their runner says that they are over. Pure; not thread-safe.
+// What the attempts that have a place hold, by node: from their assignment until their runner says that they are over. An attempt that was given up may hold something
+// beside the one that replaces it. Pure; not thread-safe.
 #pragma once
 #include <map>
 #include <string>
@@ -11,18 +12,26 @@ namespace riverbox::host {
 
 class Ledger {
 public:
+  struct Key {
+    TaskId id;
+    int attempt = 1;
+    bool operator==(const Key&) const = default;
+  };
   void hold(const TaskSpec& spec, const std::string& node);  // again: nothing happens
-  bool holds(TaskId id) const { return entries_.contains(id.value()); }
-  bool release(TaskId id);                                   // false: it held nothing
+  bool holds(const Key& key) const { return entries_.contains(key); }
+  bool release(const Key& key);                              // false: it held nothing
   const Usage& of(const std::string& node) const;
-  std::vector<TaskId> holders_on(const std::string& node) const;
+  std::vector<Key> holders_on(const std::string& node) const;
 
 private:
   struct Entry {
     std::string node;
     Usage share;
   };
-  std::unordered_map<std::uint64_t, Entry> entries_;
+  struct Hash {
+    size_t operator()(const Key& key) const { return std::hash<std::uint64_t>()(key.id.value()) ^ static_cast<size_t>(key.attempt); }
+  };
+  std::unordered_map<Key, Entry, Hash> entries_;
   std::map<std::string, Usage> usage_;
 };
 

@@ -4,7 +4,9 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/strings.hpp"
 #include "base/time.hpp"
+#include "os/topology_json.hpp"
 
 namespace riverbox::host {
 
@@ -17,6 +19,14 @@ Nodes::Nodes(store::NodeRepository& repository, std::chrono::seconds heartbeat_i
     node.description.memory_bytes = r.total_memory_bytes;
     node.description.version = r.version;
     node.last_seen = r.last_seen;
+    node.heard = std::chrono::steady_clock::now();
+    node.draining = r.draining;
+    try {
+      node.description.numa = os::numa_of(nlohmann::json::parse(r.numa_json));
+      node.description.gpus = os::gpus_of(nlohmann::json::parse(r.gpu_json));
+    } catch (const std::exception& error) {  // it tells them again when it connects
+      log::warning("host", "what the database says of a node's hardware cannot be read", {{"node", r.hostname}, {"reason", error.what()}});
+    }
     nodes_.emplace(r.hostname, std::move(node));
   }
 }
@@ -36,6 +46,8 @@ std::int64_t Nodes::connect(const NodeDescription& description, std::shared_ptr<
   record.total_cores = description.cores;
   record.total_memory_bytes = description.memory_bytes;
   record.version = description.version;
+  record.numa_json = os::json_of<nlohmann::json>(description.numa).dump();
+  record.gpu_json = os::json_of<nlohmann::json>(description.gpus).dump();
   record.last_seen = now;
   auto epoch = repository_.upsert_and_advance_epoch(record);
   std::lock_guard lock(mutex_);
@@ -74,6 +86,22 @@ void Nodes::hold(const std::string& hostname, const RunnerLink* link, std::vecto
   if (it != nodes_.end() && it->second.link.get() == link) it->second.holdings = std::move(holdings);
 }
 
+void Nodes::set_draining(const std::string& hostname, bool draining) {
+  get(hostname);
+  repository_.set_draining(hostname, draining);
+  std::lock_guard lock(mutex_);
+  if (auto it = nodes_.find(hostname); it != nodes_.end()) it->second.draining = draining;
+  log::info("host", draining ? "node is being drained" : "node takes tasks again", {{"node", hostname}});
+}
+
+void Nodes::remove(const std::string& hostname) {
+  if (get(hostname).link) throw Conflict("node '" + hostname + "' is connected", "Stop its runner first, or `riverbox node drain " + hostname + "` to give it nothing new.");
+  repository_.remove(hostname);
+  std::lock_guard lock(mutex_);
+  nodes_.erase(hostname);
+  log::info("host", "node removed", {{"node", hostname}});
+}
+
 std::vector<std::string> Nodes::holders(const environment::Holding& version) const {
   std::lock_guard lock(mutex_);
   std::vector<std::string> names;
@@ -85,8 +113,10 @@ std::vector<std::string> Nodes::holders(const environment::Holding& version) con
 }
 
 NodeView Nodes::view(const Node& node) const {
-  bool fresh = std::chrono::steady_clock::now() - node.heard < timeout_;
-  return {node.description, node.link && fresh, node.epoch, node.last_seen, node.load, node.link, node.holdings};
+  const auto silent_for = std::chrono::steady_clock::now() - node.heard;
+  const bool fresh = silent_for < timeout_;
+  return {.description = node.description, .online = node.link && fresh, .draining = node.draining, .epoch = node.epoch, .last_seen = node.last_seen,
+          .silent_for = silent_for, .load = node.load, .link = node.link, .holdings = node.holdings};
 }
 
 std::vector<NodeView> Nodes::all() const {
@@ -101,6 +131,13 @@ std::optional<NodeView> Nodes::find(const std::string& hostname) const {
   auto it = nodes_.find(hostname);
   if (it == nodes_.end()) return std::nullopt;
   return view(it->second);
+}
+
+NodeView Nodes::get(const std::string& hostname) const {
+  if (auto node = find(hostname)) return *node;
+  std::string known;
+  for (const auto& node : all()) known += (known.empty() ? "" : ", ") + node.description.hostname;
+  throw NotFound("Node '" + printable(hostname, 100) + "' not found", known.empty() ? "No node has ever connected." : "There are: " + printable(known, 2000) + ".");
 }
 
 }  // namespace riverbox::host

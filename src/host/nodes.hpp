@@ -56,8 +56,10 @@ struct NodeDescription {
 struct NodeView {
   NodeDescription description;
   bool online = false;
+  bool draining = false;             // nothing new starts there
   std::int64_t epoch = 0;            // of its latest link
   std::string last_seen;             // RFC 3339 or empty
+  std::chrono::steady_clock::duration silent_for{};  // as long as this program has been listening
   os::Load load;
   std::shared_ptr<RunnerLink> link;  // null when not connected
   std::vector<environment::Holding> holdings;  // what its daemon has, as far as it was told
@@ -73,10 +75,15 @@ public:
   void disconnect(const std::string& hostname, const RunnerLink* link);  // ignored if `link` is not the current one
   void heartbeat(const std::string& hostname, const RunnerLink* link, const os::Load& load, std::vector<os::Gpu> gpus);
   void hold(const std::string& hostname, const RunnerLink* link, std::vector<environment::Holding> holdings);
+  // Blocking (store), and so is remove(). Both throw NotFound.
+  void set_draining(const std::string& hostname, bool draining);
+  // Throws Conflict while it is connected: it would be back at once.
+  void remove(const std::string& hostname);
   // The connected nodes whose daemon has this version, by name.
   std::vector<std::string> holders(const environment::Holding& version) const;
   std::vector<NodeView> all() const;      // by name
   std::optional<NodeView> find(const std::string& hostname) const;
+  NodeView get(const std::string& hostname) const;  // throws NotFound
   std::chrono::seconds heartbeat_interval() const { return interval_; }
 
 private:
@@ -88,6 +95,7 @@ private:
     std::string last_seen;
     os::Load load;
     std::vector<environment::Holding> holdings;
+    bool draining = false;
   };
   NodeView view(const Node& node) const;
 

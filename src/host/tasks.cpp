@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/duration.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
@@ -26,14 +27,14 @@ TaskReport report_of(const store::TaskRecord& task, TaskState state, std::string
 
 Demand demand_of(const store::TaskRecord& task, const std::string& image = {}) {
   const auto& spec = task.spec;
-  return {task.node, spec.cores, spec.memory_bytes, spec.numa, spec.gpus, spec.gpus.empty() ? spec.gpu_count : 0, image};
+  return {task.target, spec.cores, spec.memory_bytes, spec.numa, spec.gpus, spec.gpus.empty() ? spec.gpu_count : 0, image};
 }
 
 NotFound no_such_task(TaskId id) { return NotFound("Task " + id.str() + " not found", "`riverbox task list` shows the tasks there are."); }
 
 }  // namespace
 
-Tasks::Tasks(store::TaskRepository& repository, Nodes& nodes, std::function<std::string(TaskId, bool)> log_file)
+Tasks::Tasks(store::TaskRepository& repository, Nodes& nodes, LogFile log_file)
     : repository_(repository), nodes_(nodes), log_file_(std::move(log_file)), queue_(kPatience) {
   read_back();
 }
@@ -66,7 +67,7 @@ std::vector<Machine> Tasks::machines() const {
   std::vector<Machine> out;
   for (const auto& node : nodes_.all()) {
     const auto& d = node.description;
-    Machine machine{.name = d.hostname, .online = node.link != nullptr, .cores = d.cores, .memory_bytes = d.memory_bytes, .used = held_.of(d.hostname)};
+    Machine machine{.name = d.hostname, .online = node.link != nullptr, .draining = node.draining, .cores = d.cores, .memory_bytes = d.memory_bytes, .used = held_.of(d.hostname)};
     for (const auto& gpu : d.gpus) machine.gpus.push_back(gpu.gpu_id);
     for (const auto& [number, numa] : d.numa) machine.numa.insert(number);
     for (const auto& holding : node.holdings) machine.images.insert(holding.fingerprint);
@@ -76,18 +77,20 @@ std::vector<Machine> Tasks::machines() const {
 }
 
 // One task for each target that could ever take it.
-std::vector<store::TaskRecord> Tasks::requested(const Submission& submission, const std::vector<Machine>& machines, std::vector<FailedTarget>& failed) const {
-  std::vector<store::TaskRecord> tasks;
+Tasks::Request Tasks::requested(const Submission& submission, const std::vector<Machine>& machines, std::vector<FailedTarget>& failed) {
+  const auto after = predecessors_of(submission.spec);
+  if (after.hopeless)
+    throw Conflict("task " + after.hopeless->str() + ", which it is to follow, is " + std::string(to_string(get(*after.hopeless).state)), "It can only follow one that completes.");
+  Request out{{}, after.open, submission.image};
+  auto& tasks = out.tasks;
   const auto task_for = [&](const std::string& node, const std::optional<int>& numa, const std::vector<int>& gpus) {
     store::TaskRecord task;
     task.spec = submission.spec;
     task.spec.id = TaskId::next();
     task.spec.numa = numa;
     task.spec.gpus = gpus;
-    task.spec.stdout_file = log_file_(task.spec.id, false);
-    task.spec.stderr_file = log_file_(task.spec.id, true);
-    task.batch_id = tasks.empty() ? task.spec.id.str() : tasks.front().batch_id;
-    task.node = node;
+    name_logs(task.spec);
+    task.target = task.node = node;
     task.submitted_at = to_rfc3339(wall_now());
     return task;
   };
@@ -97,7 +100,7 @@ std::vector<store::TaskRecord> Tasks::requested(const Submission& submission, co
     std::vector<std::string> reasons;
     for (const Machine& machine : machines) {
       const auto never = unfitness(machine, demand);
-      if (!never) return tasks;
+      if (!never) return out;
       reasons.push_back(machine.name + ": " + *never);
     }
     if (machines.empty()) throw Unavailable("No node has ever connected", "Start one with `riverbox runner` (or `riverbox up`).");
@@ -110,7 +113,13 @@ std::vector<store::TaskRecord> Tasks::requested(const Submission& submission, co
     if (never) failed.push_back({target.str(), *never});
     else tasks.push_back(std::move(task));
   }
-  return tasks;
+  return out;
+}
+
+// Of each attempt its own: what one has written is not lost when the next begins.
+void Tasks::name_logs(TaskSpec& spec) const {
+  spec.stdout_file = log_file_(spec.id, spec.attempt, false);
+  spec.stderr_file = log_file_(spec.id, spec.attempt, true);
 }
 
 void Tasks::take_place(store::TaskRecord& task, const Queue::Start& start) {
@@ -127,33 +136,30 @@ void Tasks::dispatch(const store::TaskRecord& task) {
   if (const auto node = nodes_.find(task.node); node && node->link) node->link->dispatch(task.spec);  // else it is when the node is back
 }
 
-Submitted Tasks::submit(const Submission& submission) {
-  if (!submission.client_id.empty()) {
-    if (auto tasks = repository_.submitted_as(submission.client_id); !tasks.empty()) return {std::move(tasks), {}};
+Submitted Tasks::submit(const std::vector<Submission>& submissions, const std::string& client_id) {
+  if (!client_id.empty()) {
+    if (auto tasks = repository_.submitted_as(client_id); !tasks.empty()) return {std::move(tasks), {}};
   }
   auto machines = this->machines();
   Submitted out;
-  const auto after = predecessors_of(submission.spec);
-  if (after.hopeless)
-    throw Conflict("task " + after.hopeless->str() + ", which it is to follow, is " + std::string(to_string(get(*after.hopeless).state)), "It can only follow one that completes.");
-  auto tasks = requested(submission, machines, out.failed);
-  for (const auto& task : tasks) {
-    if (after.open.empty()) enqueue(task, submission.image);
-    else dependencies_.add(task.spec.id, after.open);
-  }
+  std::vector<Request> requests;
+  for (const auto& submission : submissions) requests.push_back(requested(submission, machines, out.failed));
+  if (submissions.size() > 1 && !out.failed.empty()) throw Unavailable("No task was made: " + out.failed.front().target + ": " + out.failed.front().reason);
   std::vector<Queue::Start> others;
   size_t started = 0;
   try {
+    out.tasks = enqueue(requests);
     const auto starts = queue_.pass(machines, wall_now(), kStartsAtOnce);
     started = starts.size();
+    std::map<TaskId, store::TaskRecord*> mine;
+    for (auto& task : out.tasks) mine.emplace(task.spec.id, &task);
     for (const auto& start : starts) {
-      const auto task = std::find_if(tasks.begin(), tasks.end(), [&](const auto& t) { return t.spec.id == start.id; });
-      if (task == tasks.end()) others.push_back(start);
-      else take_place(*task, start);
+      const auto task = mine.find(start.id);
+      if (task == mine.end()) others.push_back(start);
+      else take_place(*task->second, start);
     }
-    if (!submission.may_wait) refuse_waiting(tasks, machines, out.failed);
-    out.tasks = std::move(tasks);
-    repository_.insert(out.tasks, submission.client_id);  // durable before anybody is told
+    if (!submissions.front().may_wait) refuse_waiting(out.tasks, machines, out.failed);
+    repository_.insert(out.tasks, client_id);  // durable before anybody is told
   } catch (...) {
     read_back();
     throw;
@@ -168,6 +174,31 @@ Submitted Tasks::submit(const Submission& submission) {
     if (task.state == TaskState::assigning) dispatch(task);
   if (started == kStartsAtOnce) schedule();  // there may be room for more
   return out;
+}
+
+// All of them are one batch.
+std::vector<store::TaskRecord> Tasks::enqueue(std::vector<Request>& requests) {
+  std::vector<store::TaskRecord> tasks;
+  for (auto& request : requests) {
+    for (auto& task : request.tasks) {
+      task.batch_id = tasks.empty() ? task.spec.id.str() : tasks.front().batch_id;
+      if (request.after.empty()) enqueue(task, request.image);
+      else dependencies_.add(task.spec.id, request.after);
+      tasks.push_back(std::move(task));
+    }
+  }
+  return tasks;
+}
+
+Submitted Tasks::rerun(TaskId id, const std::string& tarball, const std::string& image) {
+  const auto task = get(id);
+  Submission again{.spec = task.spec, .version = {}, .targets = {}, .image = image};
+  again.spec.attempt = 1;
+  again.spec.tarball = tarball;
+  again.spec.after.clear();
+  if (again.spec.gpu_count > 0) again.spec.gpus.clear();
+  if (!task.target.empty()) again.targets.push_back({NodeName::parse(task.target), again.spec.numa, again.spec.gpus});
+  return submit({again});
 }
 
 // Those that wait leave the queue and the list.
@@ -200,7 +231,7 @@ void Tasks::start_waiting(const std::vector<Queue::Start>& starts) {
   }
   for (const auto& task : batch) {
     if (std::find(assigned.begin(), assigned.end(), task.spec.id) == assigned.end()) {
-      held_.release(task.spec.id);
+      held_.release({task.spec.id, task.spec.attempt});
       continue;
     }
     dispatch(task);
@@ -222,10 +253,31 @@ void Tasks::found_again(TaskId id) {
   if (const auto task = repository_.find(id)) held_.hold(task->spec, task->node);
 }
 
-void Tasks::ended(TaskId id, TaskState state) {
+bool Tasks::try_again(const TaskReport& report) {
+  using enum TaskState;
+  if ((report.state != failed && report.state != killed_oom && report.state != lost) || report.timed_out) return false;
+  auto task = repository_.find(report.id);
+  if (!task || task->spec.attempt != report.attempt || task->spec.attempt > task->spec.retries || !may_follow(task->state, pending)) return false;
+  if (!task->target.empty() && !nodes_.find(task->target)) return false;  // it was removed
+  auto& spec = task->spec;
+  task->message = "Attempt " + std::to_string(spec.attempt) + " of " + std::to_string(spec.retries + 1) + " on " + task->node + ": " + std::string(to_string(report.state)) +
+                  (report.message.empty() ? "." : ". " + report.message);
+  ++spec.attempt;
+  if (spec.gpu_count > 0) spec.gpus.clear();
+  name_logs(spec);
+  if (!repository_.requeue(*task)) return false;
+  log::info("host", "a task waits for another attempt", {{"task", spec.id.str()}, {"attempt", std::to_string(spec.attempt)}, {"reason", task->message}});
+  held_.release({report.id, report.attempt});
+  enqueue(*task);
+  notify(report.id);
+  schedule();
+  return true;
+}
+
+void Tasks::ended(TaskId id, int attempt, TaskState state) {
   queue_.remove(id);
   dependencies_.remove(id);
-  const bool freed = held_.release(id);
+  const bool freed = held_.release({id, attempt});
   follow_up(id, state);
   if (freed || state == TaskState::completed) schedule();
 }
@@ -270,15 +322,17 @@ Tasks::Explanation Tasks::explain(TaskId id) {
 // ---- what becomes of them
 
 bool Tasks::apply(const TaskReport& report) {
+  if (report.state == TaskState::pending) return false;  // the host's word alone
+  if (try_again(report)) return true;
   bool changed = repository_.transition(report.id, sources_of(report.state), report);
   if (changed) {
     if (is_final(report.state))
       log::info("host", "task ended", {{"task", report.id.str()}, {"state", std::string(to_string(report.state))},
                                        {"exit_code", report.exit_code ? std::to_string(*report.exit_code) : "-"}});
     notify(report.id);
-    if (is_final(report.state)) ended(report.id, report.state);
-    else if (!held_.holds(report.id)) found_again(report.id);
-  } else if (is_final(report.state) && held_.release(report.id)) {
+    if (is_final(report.state)) ended(report.id, report.attempt, report.state);
+    else if (!held_.holds({report.id, report.attempt})) found_again(report.id);
+  } else if (is_final(report.state) && held_.release({report.id, report.attempt})) {
     schedule();  // it was killed here, and now it has ended there
   }
   return changed;
@@ -303,9 +357,23 @@ store::TaskRecord Tasks::kill(TaskId id) {
   // A runner that is away learns of it in reconcile().
   if (auto node = nodes_.find(task.node); task.state != TaskState::pending && node && node->link) node->link->kill(id, task.spec.attempt);
   notify(id);
-  if (task.state == TaskState::pending) ended(id, TaskState::killed);
+  if (task.state == TaskState::pending) ended(id, task.spec.attempt, TaskState::killed);
   else follow_up(id, TaskState::killed);  // what it holds is free when its runner says so: it may need a while to end
   return get(id);
+}
+
+std::vector<TaskId> Tasks::kill_batch(TaskId id) {
+  std::vector<TaskId> killed;
+  for (const auto& task : repository_.of_batch(get(id).batch_id)) {
+    if (is_final(task.state)) continue;
+    try {
+      kill(task.spec.id);
+      killed.push_back(task.spec.id);
+    } catch (const Conflict&) {  // it has ended with one before it
+    }
+  }
+  if (killed.empty()) throw Conflict("All tasks of the batch of task " + id.str() + " are over");
+  return killed;
 }
 
 void Tasks::control(TaskId id, const std::string& action, std::function<void(bool, std::string)> done) {
@@ -321,31 +389,59 @@ void Tasks::control(TaskId id, const std::string& action, std::function<void(boo
 void Tasks::reconcile(const std::string& hostname, const std::vector<KnownAttempt>& attempts) {
   auto node = nodes_.find(hostname);
   if (!node || !node->link) return;
-  auto known = [&](const store::TaskRecord& task) {
-    return std::any_of(attempts.begin(), attempts.end(), [&](auto& a) { return a.id == task.spec.id && a.attempt == task.spec.attempt; });
+  auto known = [&](TaskId id, int attempt) {
+    return std::any_of(attempts.begin(), attempts.end(), [&](auto& a) { return a.id == id && a.attempt == attempt; });
   };
   for (const auto& task : repository_.unfinished_on(hostname)) {
-    if (known(task) || task.spec.epoch == node->epoch) continue;  // that epoch: sent over this very link
+    if (known(task.spec.id, task.spec.attempt) || task.spec.epoch == node->epoch) continue;  // that epoch: sent over this very link
     if (task.state == TaskState::pending) continue;  // it waits for this node, and was never sent
-    if (task.state == TaskState::assigning)
-      node->link->dispatch(task.spec);
-    else if (repository_.transition(task.spec.id, sources_of(TaskState::lost),
-                                    report_of(task, TaskState::lost, "Node " + hostname + " came back without this task."))) {
-      notify(task.spec.id);
-      ended(task.spec.id, TaskState::lost);
-    }
+    if (task.state == TaskState::assigning) node->link->dispatch(task.spec);
+    else apply(report_of(task, TaskState::lost, "Node " + hostname + " came back without this task."));
   }
   for (const auto& attempt : attempts) {
     auto task = repository_.find(attempt.id);
-    if (task && !is_final(task->state) && task->spec.attempt == attempt.attempt) continue;
+    const bool is_current = task && task->spec.attempt == attempt.attempt;
+    if (is_current && !is_final(task->state)) continue;
+    if (is_current && task->state == TaskState::lost) {  // here it is
+      if (attempt.state && may_follow(TaskState::lost, *attempt.state)) apply(report_of(*task, *attempt.state, {}));
+      continue;
+    }
     node->link->kill(attempt.id, attempt.attempt);
-    if (task) held_.hold(task->spec, hostname);  // until it has ended
+    if (!task) continue;
+    task->spec.attempt = attempt.attempt;
+    held_.hold(task->spec, hostname);  // until it has ended
   }
-  for (const TaskId id : held_.holders_on(hostname)) {  // killed before it arrived: nobody will tell of its end
+  for (const auto& [id, attempt] : held_.holders_on(hostname)) {  // killed before it arrived: nobody will tell of its end
+    if (known(id, attempt)) continue;
     const auto task = repository_.find(id);
-    if (!task || (is_final(task->state) && task->spec.epoch != node->epoch && !known(*task))) held_.release(id);
+    const bool is_current = task && task->spec.attempt == attempt;
+    if (!is_current || (is_final(task->state) && task->spec.epoch != node->epoch)) held_.release({id, attempt});
   }
   schedule();
+}
+
+void Tasks::call_lost(std::chrono::seconds after) {
+  for (const auto& node : nodes_.all()) {
+    if (node.silent_for < after) continue;
+    const auto& name = node.description.hostname;
+    for (const auto& task : repository_.unfinished_on(name)) {
+      if (task.state == TaskState::pending) continue;  // it waits for the node, and may
+      apply(report_of(task, TaskState::lost, "Nothing has been heard of node " + name + " for " + human_duration(after) + "."));
+    }
+  }
+}
+
+void Tasks::remove_node(const std::string& hostname, bool force) {
+  const auto node = nodes_.get(hostname);
+  const auto tasks = repository_.unfinished_on(hostname);
+  if (!tasks.empty() && !force && !node.link)
+    throw Conflict("node '" + hostname + "' has " + std::to_string(tasks.size()) + " unfinished tasks, the first is " + tasks.front().spec.id.str(),
+                   "With --force they are given up: those that wait for it fail, the others are called lost.");
+  nodes_.remove(hostname);
+  for (const auto& task : tasks) {
+    apply(report_of(task, task.state == TaskState::pending ? TaskState::failed : TaskState::lost, "Node " + hostname + " was removed."));
+  }
+  for (const auto& key : held_.holders_on(hostname)) held_.release(key);  // killed ones, whose end nobody will tell
 }
 
 std::uint64_t Tasks::subscribe(TaskId id, Listener listener) {

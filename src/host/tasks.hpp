@@ -24,7 +24,6 @@ struct Submission {
   std::string version;          // of the environment, as the user named it; empty: the newest, also when the task starts later
   std::vector<Target> targets;  // empty: the host chooses
   bool may_wait = true;         // else what does not fit now is refused
-  std::string client_id;        // what the client calls this submission; repeated, it makes no second task
   std::string image;            // fingerprint of the version, when it is known; nodes that hold it are preferred
 };
 struct FailedTarget {
@@ -40,15 +39,18 @@ struct KnownAttempt {
   TaskId id;
   int attempt = 1;
   std::int64_t epoch = 1;
+  std::optional<TaskState> state = {};  // older runners do not say
 };
 
 class Tasks {
 public:
-  // `log_file(id, is_stderr)`: where the output goes, relative to the share. Reads what is unfinished.
-  Tasks(store::TaskRepository& repository, Nodes& nodes, std::function<std::string(TaskId, bool is_stderr)> log_file);
+  // `log_file`: where the output goes, relative to the share. Reads what is unfinished.
+  using LogFile = std::function<std::string(TaskId id, int attempt, bool is_stderr)>;
+  Tasks(store::TaskRepository& repository, Nodes& nodes, LogFile log_file);
 
-  // Durable when it returns. What fits nowhere now waits, unless it may not. Throws Unavailable when there is no task for any target; the message holds every reason.
-  Submitted submit(const Submission& submission);
+  // Durable when it returns, in one transaction. What fits nowhere now waits, unless it may not. Throws Unavailable when there is no task for any target; the message holds every
+  // reason. Of several submissions all are taken, or none.
+  Submitted submit(const std::vector<Submission>& submissions, const std::string& client_id = {});
   // Gives waiting tasks the places that have become free: call it when a node has come, or can take more than before.
   void schedule();
   // Why a task is where it is, for people.
@@ -60,14 +62,24 @@ public:
   Explanation explain(TaskId id);
   // Returns whether it changed anything; either way it may be acknowledged.
   bool apply(const TaskReport& report);
+  // The same once more, as a new task; `tarball` is the version to run in, `image` its fingerprint. Throws as get() and submit() do.
+  Submitted rerun(TaskId id, const std::string& tarball, const std::string& image);
   // Throws NotFound, Conflict when it is over. Marks it killed at once; the runner is told, now or when it is back.
   store::TaskRecord kill(TaskId id);
+  // All of its batch that are not over; returns them. Throws as kill() does.
+  std::vector<TaskId> kill_batch(TaskId id);
   // pause | resume. Throws NotFound, Conflict in another state, Unavailable when the node is not connected.
   void control(TaskId id, const std::string& action, std::function<void(bool ok, std::string message)> done);
   store::TaskRecord get(TaskId id);
   std::vector<store::TaskRecord> list(std::optional<TaskState> state, int limit, int offset);
   // After the outbox of a runner has been replayed: dispatch again what never arrived, end what was killed meanwhile, mark what is gone as lost.
   void reconcile(const std::string& node, const std::vector<KnownAttempt>& attempts);
+
+  // Calls what is on nodes lost that have not been heard of for so long. When one is back, it tells what has really become of its tasks.
+  void call_lost(std::chrono::seconds after);
+  // Forgets a node that is not connected. Throws NotFound, Conflict while it is, or has unfinished tasks and `force` is not said; with it they fail or are lost.
+  void remove_node(const std::string& hostname, bool force);
+  std::vector<store::TaskRecord> unfinished_on(const std::string& hostname) { return repository_.unfinished_on(hostname); }
 
   // `listener` is called on the state worker with the record after each change. Thread-safe.
   using Listener = std::function<void(const store::TaskRecord&)>;
@@ -77,17 +89,27 @@ public:
   const Usage& usage_of(const std::string& node) const { return held_.of(node); }  // what unfinished tasks hold there
 
 private:
+  // The records of what was submitted, and what each of them waits for first.
+  struct Request {
+    std::vector<store::TaskRecord> tasks;
+    std::vector<TaskId> after;
+    std::string image;
+  };
   std::vector<Machine> machines() const;
   void enqueue(const store::TaskRecord& task, const std::string& image = {});
-  std::vector<store::TaskRecord> requested(const Submission& submission, const std::vector<Machine>& machines, std::vector<FailedTarget>& failed) const;
+  std::vector<store::TaskRecord> enqueue(std::vector<Request>& requests);
+  Request requested(const Submission& submission, const std::vector<Machine>& machines, std::vector<FailedTarget>& failed);
+  void name_logs(TaskSpec& spec) const;
   // Node, epoch and GPUs of a start into the record; what it takes is held from then on.
   void take_place(store::TaskRecord& task, const Queue::Start& start);
   void refuse_waiting(std::vector<store::TaskRecord>& tasks, const std::vector<Machine>& machines, std::vector<FailedTarget>& failed);
   void start_waiting(const std::vector<Queue::Start>& starts);
   void dispatch(const store::TaskRecord& task);
   void found_again(TaskId id);
+  // After an attempt that failed or is lost. True: the task waits for another one.
+  bool try_again(const TaskReport& report);
   // What it held is free again; what was to follow it does, or never will.
-  void ended(TaskId id, TaskState state);
+  void ended(TaskId id, int attempt, TaskState state);
   void follow_up(TaskId id, TaskState state);
   void give_up(TaskId id, TaskId on);  // a task whose predecessor did not complete
   struct Predecessors {
@@ -100,7 +122,7 @@ private:
 
   store::TaskRepository& repository_;
   Nodes& nodes_;
-  std::function<std::string(TaskId, bool)> log_file_;
+  LogFile log_file_;
   Queue queue_;
   Dependencies dependencies_;
   Ledger held_;

@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "base/duration.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
@@ -40,6 +41,11 @@ Attempt::Attempt(Services& services, TaskSpec task, Origin origin)
 }
 
 // ---- what other threads ask for
+
+KnownAttempt Attempt::known() const {
+  std::lock_guard lock(mutex_);
+  return {id(), task_.epoch, told_};
+}
 
 bool Attempt::is_started() const {
   std::lock_guard lock(mutex_);
@@ -138,6 +144,7 @@ void Attempt::report(TaskState state, std::string message) {
   auto report = report_of(state, std::move(message));
   std::lock_guard lock(mutex_);
   if (phase_ == Phase::over) return;
+  told_ = state;
   services_.reports.add(std::move(report));
 }
 
@@ -334,6 +341,7 @@ void Attempt::start(const docker::Container& container) {
   {
     std::lock_guard lock(mutex_);
     phase_ = Phase::started;
+    told_ = TaskState::running;
     kill = kill_requested_;
   }
   auto running = report_of(TaskState::running);
@@ -361,6 +369,7 @@ void Attempt::follow() {
   auto sink = [this](bool is_stderr, std::string_view bytes) { files_->consume(is_stderr, bytes); };
   std::string trouble;
   int failures = 0;
+  set_time_limit();
   for (Backoff backoff;;) {
     trouble.clear();
     try {
@@ -370,9 +379,13 @@ void Attempt::follow() {
       throw;
     } catch (const Error& error) {
       trouble = error.fact();
-      ++failures;
+      if (!following_.expired()) ++failures;
     }
     check_still_wanted();
+    if (following_.expired()) {
+      end_at_time_limit();
+      continue;  // with what it wrote until then
+    }
     try {
       state_ = services_.engine.inspect_container(container_).state;
       // A share that failed for a moment gets what it missed: the engine has it all, as long as the container exists.
@@ -388,10 +401,37 @@ void Attempt::follow() {
   output_problem_ = trouble.empty() ? files_->problem() : "The stored output may be incomplete: " + trouble + ".";
 }
 
+// By the engine's clock, so that an attempt that was adopted has no more time than others.
+void Attempt::set_time_limit() {
+  if (task_.time_limit.count() == 0) return;
+  CancelToken token;
+  const auto so_far = std::max<WallTime::duration>(wall_now() - parse_rfc3339(started_at_), WallTime::duration::zero());
+  token.set_deadline(Clock::now() + std::chrono::duration_cast<Clock::duration>(task_.time_limit - so_far));
+  std::lock_guard lock(mutex_);
+  if (detached_) throw Detached{};
+  following_ = token;
+}
+
+void Attempt::end_at_time_limit() {
+  timed_out_ = true;
+  {
+    std::lock_guard lock(mutex_);
+    if (detached_) throw Detached{};
+    following_ = {};
+  }
+  log::info("runner", "the time of a task is up", {{"task", id().str()}});
+  end_container();
+}
+
 TaskReport Attempt::outcome() const {
   auto [state, message] = judge(state_, kill_requested());
+  if (timed_out_ && state != TaskState::killed) {
+    state = TaskState::failed;
+    message = "Ended because its time limit of " + human_duration(task_.time_limit) + " was over.";
+  }
   auto report = report_of(state, join_sentences(message, output_problem_));
   report.exit_code = state_.exit_code;
+  report.timed_out = timed_out_;
   report.started_at = started_at_;
   report.completed_at = state_.finished_at;
   report.image_id = image_id_;

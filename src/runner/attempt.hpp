@@ -41,7 +41,7 @@ public:
   Attempt(Services& services, TaskSpec task, Origin origin);
 
   AttemptId id() const { return {task_.id, task_.attempt}; }
-  KnownAttempt known() const { return {id(), task_.epoch}; }
+  KnownAttempt known() const;
   bool is_started() const;
 
   // Blocking, once. Returns true when the final report is durable; false when the runner stops (the container lives on).
@@ -71,6 +71,8 @@ private:
   void start(const docker::Container& container);
   void explain_failed_start(const docker::DockerError& error);
   void follow();
+  void set_time_limit();
+  void end_at_time_limit();
   TaskReport outcome() const;
   TaskReport report_of(TaskState state, std::string message = {}) const;
   void report(TaskState state, std::string message = {});
@@ -92,10 +94,12 @@ private:
   std::string image_id_, tarball_, started_at_;
   std::optional<int> start_exit_code_;  // of a container that could not be started
   std::string output_problem_;
+  bool timed_out_ = false;
 
   mutable std::mutex mutex_;  // guards what follows; never held across I/O
   Phase phase_ = Phase::preparing;
   std::string container_;     // its ID, once there is one
+  TaskState told_ = TaskState::assigning;  // by the last report
   bool kill_requested_ = false, detached_ = false;
   CancelToken syncing_, following_, ending_;
 };

@@ -19,6 +19,7 @@ struct AttemptId {
 struct KnownAttempt {
   AttemptId id;
   std::int64_t epoch = 1;
+  TaskState state = TaskState::assigning;  // as last reported
 };
 
 }  // namespace riverbox::runner

@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "base/strings.hpp"
+#include "os/topology_json.hpp"
 
 namespace riverbox::runner {
 namespace {
@@ -59,37 +60,6 @@ Welcome welcome_of(const json& message) {
   }
   if (auto dir = message.find("shared_dir"); dir != message.end() && dir->is_string()) welcome.shared_dir = dir->get<std::string>();
   return welcome;
-}
-
-json gpu_json(const os::Gpu& gpu) {
-  return {{"gpu_id", gpu.gpu_id},
-          {"name", valid_utf8(gpu.name)},
-          {"driver_version", valid_utf8(gpu.driver_version)},
-          {"pci_bus_id", valid_utf8(gpu.pci_bus_id)},
-          {"gpu_utilization", gpu.gpu_utilization},
-          {"graphics_clock_mhz", gpu.graphics_clock_mhz},
-          {"mem_utilization", gpu.mem_utilization},
-          {"mem_clock_mhz", gpu.mem_clock_mhz},
-          {"memory_total_mib", gpu.memory_total_mib},
-          {"memory_used_mib", gpu.memory_used_mib},
-          {"memory_free_mib", gpu.memory_free_mib},
-          {"temperature", gpu.temperature},
-          {"fan_speed", gpu.fan_speed},
-          {"power_usage_mw", gpu.power_usage_mw},
-          {"power_limit_mw", gpu.power_limit_mw}};
-}
-
-json gpus_json(const std::vector<os::Gpu>& gpus) {
-  json list = json::array();
-  for (const auto& gpu : gpus) list.push_back(gpu_json(gpu));
-  return list;
-}
-
-json numa_json(const std::map<int, os::NumaNode>& nodes) {
-  if (nodes.empty()) return nullptr;
-  json object = json::object();
-  for (const auto& [id, node] : nodes) object[std::to_string(id)] = {{"cores", node.cores}, {"memory_bytes", node.memory_bytes}};
-  return object;
 }
 
 json optional_number(const std::optional<double>& value) { return value ? json(*value) : json(); }
@@ -145,15 +115,15 @@ std::optional<HostMessage> parse_host_message(std::string_view text, std::string
 std::string hello_text(const Inventory& inventory, std::string_view version, const std::vector<KnownAttempt>& attempts) {
   json list = json::array();
   for (const auto& known : attempts)
-    list.push_back({{"task_id", known.id.task.str()}, {"attempt", known.id.attempt}, {"epoch", known.epoch}});
+    list.push_back({{"task_id", known.id.task.str()}, {"attempt", known.id.attempt}, {"epoch", known.epoch}, {"state", to_string(known.state)}});
   return json{{"type", "hello"},
               {"protocol", kProtocol},
               {"node", inventory.node},
               {"version", version},
               {"cores", inventory.cores},
               {"memory_bytes", inventory.memory_bytes},
-              {"numa", numa_json(inventory.numa)},
-              {"gpus", gpus_json(inventory.gpus)},
+              {"numa", os::json_of<json>(inventory.numa)},
+              {"gpus", os::json_of<json>(inventory.gpus)},
               {"attempts", std::move(list)}}
       .dump();
 }
@@ -175,7 +145,7 @@ std::string heartbeat_text(const os::Load& load, const std::vector<os::Gpu>& gpu
               {"memory_total_bytes", load.memory_total_bytes},
               {"temperature_avg", optional_number(load.average_temperature)},
               {"temperature_max", optional_number(load.maximum_temperature)},
-              {"gpus", gpus_json(gpus)},
+              {"gpus", os::json_of<json>(gpus)},
               {"running", std::move(ids)}}
       .dump();
 }

@@ -63,8 +63,15 @@ CREATE TABLE submissions (client_id TEXT PRIMARY KEY, batch_id TEXT NOT NULL) ST
 CREATE INDEX tasks_by_batch ON tasks (batch_id);
 )";
 
+// Nodes that are being emptied. And the node that a task was asked for, beside the one it got: another attempt may go elsewhere.
+constexpr std::string_view kSchema6 = R"(
+ALTER TABLE nodes ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN target TEXT NOT NULL DEFAULT '';
+UPDATE tasks SET target = node WHERE state = 'pending';
+)";
+
 constexpr std::string_view kTaskColumns =
-    "spec, attempt, epoch, batch_id, node, state, exit_code, message, image_id, submitted_at, started_at, completed_at, tarball, placement";
+    "spec, attempt, epoch, batch_id, node, state, exit_code, message, image_id, submitted_at, started_at, completed_at, tarball, placement, target";
 
 // Ids and sizes are unsigned 64-bit, SQLite's integers signed: the bits are kept.
 std::int64_t stored(std::uint64_t value) { return static_cast<std::int64_t>(value); }
@@ -96,6 +103,7 @@ TaskRecord task_of(const Statement& row) {
   task.completed_at = row.text(11);
   task.tarball = row.text(12);
   task.placement = row.text(13);
+  task.target = row.text(14);
   return task;
 }
 
@@ -119,7 +127,7 @@ const std::string& is_unfinished() {
 
 }  // namespace
 
-const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3, kSchema4, kSchema5};
+const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3, kSchema4, kSchema5, kSchema6};
 
 // ---- nodes
 
@@ -139,20 +147,24 @@ std::int64_t NodeRepository::upsert_and_advance_epoch(const NodeRecord& node) {
   return epoch;
 }
 
-void NodeRepository::touch(const std::string& hostname, const std::string& last_seen) {
+void NodeRepository::set_draining(const std::string& hostname, bool draining) {
   db_.write([&](Database::Connection& connection) {
-    connection.prepare("UPDATE nodes SET last_seen=? WHERE hostname=?").bind(last_seen).bind(hostname).run();
+    connection.prepare("UPDATE nodes SET draining=? WHERE hostname=?").bind(draining ? 1 : 0).bind(hostname).run();
   });
+}
+
+void NodeRepository::remove(const std::string& hostname) {
+  db_.write([&](Database::Connection& connection) { connection.prepare("DELETE FROM nodes WHERE hostname=?").bind(hostname).run(); });
 }
 
 std::vector<NodeRecord> NodeRepository::all() {
   std::vector<NodeRecord> nodes;
   db_.read([&](Database::Connection& connection) {
     Statement row = connection.prepare(
-        "SELECT hostname, total_cores, total_memory_bytes, numa_json, gpu_json, version, last_seen, epoch FROM nodes ORDER BY hostname");
+        "SELECT hostname, total_cores, total_memory_bytes, numa_json, gpu_json, version, last_seen, epoch, draining FROM nodes ORDER BY hostname");
     while (row.step())
       nodes.push_back({row.text(0), static_cast<int>(row.integer(1)), static_cast<std::uint64_t>(row.integer(2)), row.text(3), row.text(4),
-                       row.text(5), row.text(6), row.integer(7)});
+                       row.text(5), row.text(6), row.integer(7), row.integer(8) != 0});
   });
   return nodes;
 }
@@ -166,12 +178,12 @@ void TaskRepository::insert(const std::vector<TaskRecord>& batch, const std::str
     for (const TaskRecord& task : batch) {
       Statement statement = connection.prepare(
           "INSERT INTO tasks (id, batch_id, node, state, attempt, epoch, spec, exit_code, message, image_id, submitted_at, started_at, "
-          "completed_at, placement) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+          "completed_at, placement, target) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
       statement.bind(stored(task.spec.id)).bind(task.batch_id).bind(task.node).bind(to_string(task.state));
       statement.bind(task.spec.attempt).bind(task.spec.epoch).bind(as_text(task.spec));
       statement.bind(task.exit_code ? std::optional<std::int64_t>(*task.exit_code) : std::nullopt);
       statement.bind(task.message).bind(task.image_id).bind(task.submitted_at).bind(task.started_at).bind(task.completed_at);
-      statement.bind(task.placement);
+      statement.bind(task.placement).bind(task.target);
       statement.run();
     }
   });
@@ -213,6 +225,8 @@ std::vector<TaskRecord> TaskRepository::submitted_as(const std::string& client_i
   return where("batch_id = (SELECT batch_id FROM submissions WHERE client_id=?)", client_id);
 }
 
+std::vector<TaskRecord> TaskRepository::of_batch(const std::string& batch_id) { return where("batch_id=?", batch_id); }
+
 std::vector<TaskRecord> TaskRepository::unfinished() { return where(is_unfinished()); }
 
 std::vector<TaskRecord> TaskRepository::unfinished_on(const std::string& node) { return where("node=? AND " + is_unfinished(), node); }
@@ -232,6 +246,20 @@ std::vector<TaskId> TaskRepository::assign(const std::vector<TaskRecord>& batch)
     }
   });
   return assigned;
+}
+
+bool TaskRepository::requeue(const TaskRecord& task) {
+  bool changed = false;
+  db_.write([&](Database::Connection& connection) {
+    Statement statement = connection.prepare(
+        fmt::format("UPDATE tasks SET state='pending', node=target, placement='', attempt=?, spec=?, message=?, exit_code=NULL, image_id='', tarball='', started_at='', "
+                    "completed_at='' WHERE id=? AND attempt=? AND state IN ({})",
+                    sql_list(sources_of(TaskState::pending))));
+    statement.bind(task.spec.attempt).bind(as_text(task.spec)).bind(task.message).bind(stored(task.spec.id)).bind(task.spec.attempt - 1);
+    statement.run();
+    changed = statement.changes() > 0;
+  });
+  return changed;
 }
 
 std::vector<std::string> TaskRepository::nodes_that_used(const std::string& environment, const std::string& since) {

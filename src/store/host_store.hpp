@@ -19,6 +19,7 @@ struct NodeRecord {
   std::string version;                              // of the runner
   std::string last_seen;                            // RFC 3339 or empty
   std::int64_t epoch = 0;                           // of the latest link
+  bool draining = false;                            // nothing new starts there
 };
 
 class NodeRepository {
@@ -26,7 +27,8 @@ public:
   explicit NodeRepository(Database& db) : db_(db) {}
   // Inserts or updates; returns the new epoch (previous + 1).
   std::int64_t upsert_and_advance_epoch(const NodeRecord& node);
-  void touch(const std::string& hostname, const std::string& last_seen);
+  void set_draining(const std::string& hostname, bool draining);
+  void remove(const std::string& hostname);
   std::vector<NodeRecord> all();
 
 private:
@@ -36,7 +38,8 @@ private:
 struct TaskRecord {
   TaskSpec spec;
   std::string batch_id;
-  std::string node;
+  std::string target;             // the node that was asked for; empty: any
+  std::string node;               // that it has; while it waits, its target
   TaskState state = TaskState::pending;
   std::optional<int> exit_code;
   std::string message;            // error or progress
@@ -53,12 +56,16 @@ public:
   std::vector<TaskRecord> submitted_as(const std::string& client_id);  // empty: nothing was
   std::optional<TaskRecord> find(TaskId id);
   std::vector<TaskRecord> list(std::optional<TaskState> state, int limit, int offset);  // newest first
+  std::vector<TaskRecord> of_batch(const std::string& batch_id);                        // oldest first
   std::vector<TaskRecord> unfinished();                                                 // oldest first
   std::vector<TaskRecord> unfinished_on(const std::string& node);
   std::vector<TaskRecord> unfinished_of(const std::string& environment);
   // Gives tasks that wait a place: node, placement, epoch and spec of each become those of the record. One transaction; one that does not wait any more is left as it is, and
   // is not among those returned.
   std::vector<TaskId> assign(const std::vector<TaskRecord>& batch);
+  // Lets a task whose attempt failed wait again: attempt and spec become those of the record, everything else that the attempt before has left goes. Compare-and-set: false
+  // when it has another attempt by now, or is in a state that none follows.
+  bool requeue(const TaskRecord& task);
   // The nodes that were given a task of this environment since then (RFC 3339), by name.
   std::vector<std::string> nodes_that_used(const std::string& environment, const std::string& since);
   // Compare-and-set: changes the row only if its state is one of `from`; returns whether it did. Sets started_at once.

@@ -16,6 +16,7 @@ What everything else costs:
   task             start of a task to its end, against docker run --rm of the same image
   terminal         50 MB through docker-shell on a terminal, against docker exec -t
   idle             resident memory of host and runner
+  submit           durable submissions, one by one and in batches
 And always, at the end: the most memory that host and runner have needed (memory).
 
 Each pair is measured by turns, N times (default 5, big ones 3, some once); the ratio is that of the best rounds, because what else happens on a
@@ -37,6 +38,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 import process  # noqa: E402
 import thin  # noqa: E402
+from submissions import bench_submissions  # noqa: E402
 from cluster import Cluster, bin_dir  # noqa: E402
 from figures import Figures, settle, stolen, timed  # noqa: E402
 from process import work_dir  # noqa: E402
@@ -153,7 +155,7 @@ def bench_terminal(c, figures, repeat, name):
         sys.exit("terminal: bytes were lost")
 
 
-NAMES = ("first", "cold", "create", "changed", "extents", "index", "list", "create-tar", "task", "terminal", "idle")
+NAMES = ("first", "cold", "create", "changed", "extents", "index", "list", "create-tar", "task", "terminal", "idle", "submit")
 
 
 def main():
@@ -190,6 +192,8 @@ def main():
         bench_task(c, figures, options.repeat, "bench-small")
     if wanted("terminal"):
         bench_terminal(c, figures, few, "bench-small")
+    if wanted("submit"):
+        bench_submissions(c, figures, few)
     thin.bench_memory(c, figures)
     seconds = time.monotonic() - started
     facts |= {"seconds": round(seconds), "stolen_percent": round(100 * (stolen() - stolen_before) / seconds)}

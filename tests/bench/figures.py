@@ -44,10 +44,12 @@ class Figures:
                   f"{shown(a, unit)} / {shown(b, unit)}")
 
     def single(self, measure, values, limit, unit, against="-", why_limit=""):
-        """The median is to be at most `limit`, of times the best. What it stands beside is told in `against`."""
+        """The median is to be at most `limit`, of times the best; the best rate at least. What it stands beside is told in `against`."""
         values = values if isinstance(values, list) else [values]
-        value = min(values) if unit == "ms" else statistics.median(values)
-        self._add({"measure": measure, "against": against, "to_reach": f"<= {shown(limit, unit)}{why_limit}", "measured": shown(value, unit), "kept": value <= limit,
+        rate = unit == "/s"
+        value = max(values) if rate else min(values) if unit == "ms" else statistics.median(values)
+        self._add({"measure": measure, "against": against, "to_reach": f"{'>=' if rate else '<='} {shown(limit, unit)}{why_limit}", "measured": shown(value, unit),
+                   "kept": value >= limit if rate else value <= limit,
                    "unit": unit, "riverbox": values, "riverbox_value": value, "limit": limit}, "")
 
     def note(self, text):

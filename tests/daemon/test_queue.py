@@ -116,6 +116,24 @@ class Queue(OwnCluster):
         self.assertEqual(self.submit("true", cores=0, client_id="queue-1"), first)
         self.assertNotEqual(self.submit("true", cores=0, client_id="queue-2"), first)
 
+    def test_a_batch_is_taken_whole_or_not_at_all(self):
+        one = {"command": "true", "container_name": self.environment, "required_cores": 0}
+        before = len(self.host.http("GET", "/tasks?limit=100000")[2])
+        for bad, status in (({"command": ""}, 400), ({"priority": "x"}, 400), ({"client_id": "x"}, 400), ({"no_wait": True}, 400), ({"targets": ["ghost"]}, 503), ({"container_name": "ghost-env"}, 404)):
+            code, _, body = self.host.http("POST", "/api/submit/batch", {"tasks": [one, {**one, **bad}]})
+            self.assertEqual(code, status, (bad, body))
+            if status == 400:
+                self.assertIn("task 1 of the batch", body["detail"])
+        for bad in ({}, {"tasks": []}, {"tasks": {}}, {"tasks": [1]}, {"tasks": [one] * 10001}):
+            self.assertEqual(self.host.http("POST", "/api/submit/batch", bad)[0], 400)
+        self.assertEqual(len(self.host.http("GET", "/tasks?limit=100000")[2]), before)
+        status, _, answer = self.host.http("POST", "/api/submit/batch", {"tasks": [{**one, "command": f"echo {n}"} for n in range(20)], "client_id": "many"})
+        self.assertEqual((status, len(answer["task_ids"])), (202, 20), answer)
+        self.assertEqual(self.host.http("POST", "/api/submit/batch", {"tasks": [one], "client_id": "many"})[2]["task_ids"], answer["task_ids"])
+        for n, task in enumerate(answer["task_ids"]):
+            self.assertEqual(self.host.wait_task(task)["status"], "completed")
+            self.assertEqual(self.host.client("logs", task).out, f"{n}\n")
+
     def test_wrong_fields(self):
         for fields in ({"priority": "high"}, {"priority": 5000}, {"priority": 2**64 - 1}, {"priority": -2**63}, {"priority": 0.5}, {"no_wait": "yes"}, {"gpu_count": -1}, {"gpu_count": 1, "targets": [self.node], "required_gpus": [[0]]}):
             status, _, body = self.host.http("POST", "/submit", {"command": "true", "container_name": self.environment, **fields})

@@ -225,6 +225,9 @@ class Host:
     def wait_online(self, node, seconds=20):
         return wait_until(lambda: self.nodes().get(node, {}).get("status") == "online", seconds, f"node {node} online", step=0.05)
 
+    def wait_offline(self, node, seconds=20):
+        return wait_until(lambda: self.nodes().get(node, {}).get("status") == "offline", seconds, f"node {node} offline", step=0.05)
+
     def status(self, task):
         return self.http("GET", f"/status/{task}")[2]
 

@@ -68,9 +68,15 @@ TEST_CASE("the ledger holds what tasks hold, once") {
   CHECK(ledger.of("a").cores == 3);
   CHECK(ledger.of("a").gpus == std::vector{1});
   CHECK(ledger.of("b").cores == 0);
-  CHECK(ledger.release(spec.id));
-  CHECK_FALSE(ledger.release(spec.id));
+  CHECK(ledger.release({spec.id, 1}));
+  CHECK_FALSE(ledger.release({spec.id, 1}));
   CHECK(ledger.of("a").cores == 0);
   CHECK(ledger.of("a").memory_bytes == 0);
+  ledger.hold(spec, "a");
+  spec.attempt = 2;  // the one before has not ended yet
+  ledger.hold(spec, "b");
+  CHECK(ledger.release({spec.id, 1}));
+  CHECK(ledger.of("b").cores == 3);
+  CHECK(ledger.holders_on("b") == std::vector<Ledger::Key>{{spec.id, 2}});
   CHECK(ledger.of("a").gpus.empty());
 }

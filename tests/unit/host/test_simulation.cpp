@@ -83,7 +83,7 @@ private:
 
   void end(TaskId id) {
     must(ended_.insert(id).second, "a task ends once");
-    must(queue_.remove(id) != ledger_.release(id), "it waits or it has a place, never both");
+    must(queue_.remove(id) != ledger_.release({id, 1}), "it waits or it has a place, never both");
     tasks_.erase(id);
   }
 

@@ -85,7 +85,7 @@ TEST_CASE("the hello carries what the protocol lists") {
   CHECK(hello["version"] == "1.2");
   CHECK(hello["numa"].is_null());
   CHECK(hello["gpus"] == json::array());
-  CHECK(hello["attempts"] == json::array({{{"task_id", "9"}, {"attempt", 2}, {"epoch", 5}}}));
+  CHECK(hello["attempts"] == json::array({{{"task_id", "9"}, {"attempt", 2}, {"epoch", 5}, {"state", "assigning"}}}));
 
   inventory.numa[0] = {{0, 1}, 500};
   os::Gpu gpu;

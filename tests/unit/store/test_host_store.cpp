@@ -197,15 +197,20 @@ TEST_CASE_FIXTURE(Fixture, "nodes keep their row and get a new epoch with every 
   node.total_cores = 128;
   node.epoch = 99;  // the store decides
   CHECK(nodes.upsert_and_advance_epoch(node) == 2);
-  nodes.touch("n1", "b");
-  nodes.touch("unknown", "b");
+  nodes.set_draining("n1", true);
+  nodes.set_draining("unknown", true);
   const auto all = nodes.all();
   REQUIRE(all.size() == 1);
   CHECK(all[0].total_cores == 128);
   CHECK(all[0].total_memory_bytes == 1ull << 40);
   CHECK(all[0].gpu_json == R"([{"gpu_id":0}])");
-  CHECK(all[0].last_seen == "b");
+  CHECK(all[0].last_seen == "a");
   CHECK(all[0].epoch == 2);
+  CHECK(all[0].draining);
+  CHECK(nodes.upsert_and_advance_epoch(node) == 3);
+  CHECK(nodes.all()[0].draining);  // also when it comes back
+  nodes.remove("n1");
+  CHECK(nodes.all().empty());
 }
 
 TEST_CASE_FIXTURE(Fixture, "publications that are under way") {

@@ -1,0 +1,42 @@
+#include "os/topology_json.hpp"
+
+namespace riverbox::os {
+namespace {
+
+using nlohmann::json;
+
+void take(const json& object, const char* name, std::string& out) {
+  if (const auto it = object.find(name); it != object.end() && it->is_string()) out = it->get<std::string>();
+}
+
+template <class Number>
+void take(const json& object, const char* name, Number& out) {
+  if (const auto it = object.find(name); it != object.end() && it->is_number()) out = it->get<Number>();
+}
+
+}  // namespace
+
+std::vector<Gpu> gpus_of(const json& list) {
+  std::vector<Gpu> gpus;
+  if (!list.is_array()) return gpus;
+  for (const json& object : list) {
+    if (!object.is_object() || !object.contains("gpu_id") || !object["gpu_id"].is_number_integer()) throw InvalidInput("a GPU without gpu_id");
+    Gpu gpu;
+    gpu.gpu_id = object["gpu_id"].get<int>();
+    for_each_field(gpu, [&](const char* name, auto& value) { take(object, name, value); });
+    gpus.push_back(std::move(gpu));
+  }
+  return gpus;
+}
+
+std::map<int, NumaNode> numa_of(const json& object) {
+  std::map<int, NumaNode> nodes;
+  if (!object.is_object()) return nodes;
+  for (const auto& [id, node] : object.items()) {
+    const auto number = parse_u64(id);
+    if (number && *number < 1024) nodes[static_cast<int>(*number)] = {node.at("cores").get<std::vector<int>>(), node.value("memory_bytes", std::uint64_t{0})};
+  }
+  return nodes;
+}
+
+}  // namespace riverbox::os
