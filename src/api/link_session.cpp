@@ -28,6 +28,7 @@ public:
   // ---- host::RunnerLink
   void dispatch(const TaskSpec& spec) override { send({{"type", "dispatch"}, {"task", spec}}); }
   void kill(TaskId id, int attempt) override { send({{"type", "kill"}, {"task_id", id.str()}, {"attempt", attempt}}); }
+  void drop() override { socket_->close(1001, "nothing has been heard for too long"); }
   void control(const std::string& action, TaskId id, int attempt, std::function<void(bool, std::string)> done) override {
     ask({{"type", action}, {"task_id", id.str()}, {"attempt", attempt}},
         {.done = [done = std::move(done)](const json& answer) { done(answer.value("ok", false), answer.value("message", "")); }});
@@ -132,7 +133,7 @@ private:
     load.memory_total_bytes = m.value("memory_total_bytes", std::uint64_t{0});
     if (auto t = m.find("temperature_avg"); t != m.end() && t->is_number()) load.average_temperature = t->get<double>();
     if (auto t = m.find("temperature_max"); t != m.end() && t->is_number()) load.maximum_temperature = t->get<double>();
-    services_.nodes.heartbeat(hostname_, this, load, os::gpus_of(m.value("gpus", json())));
+    if (services_.nodes.heartbeat(hostname_, this, load, os::gpus_of(m.value("gpus", json())))) services_.tasks.schedule();
   }
 
   void result(const json& m) {

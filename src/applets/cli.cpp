@@ -179,7 +179,7 @@ Arguments parse(const Command& root, const Invocation& invocation, const std::ve
   if (meant.unknown)
     throw UsageError("unknown command '" + *meant.unknown + "'." + did_you_mean(*meant.unknown, subcommand_names(command)),
                      see_help(arguments.full_name));
-  const bool nothing_to_do = !command.subcommands.empty() && !meant.tail && meant.words.empty();
+  const bool nothing_to_do = !command.subcommands.empty() && !command.alone && !meant.tail && meant.words.empty();
   if (meant.help || nothing_to_do) throw HelpRequest{help_text(meant.path, invocation)};
 
   Parser parser(meant.path);
@@ -197,7 +197,7 @@ Arguments parse(const Command& root, const Invocation& invocation, const std::ve
   }
   for (const auto& [key, option] : parser.bound)
     for (const std::string& value : option->results()) arguments.add(key, value);
-  if (!command.subcommands.empty() && command.tail.empty())
+  if (!command.subcommands.empty() && command.tail.empty() && !command.alone)
     throw UsageError("which command? One of: " + join(subcommand_names(command), ", ") + ".", see_help(arguments.full_name));
   require_arguments(meant, arguments, invocation);
   if (meant.tail) arguments.tail = *meant.tail;

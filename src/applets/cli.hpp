@@ -35,6 +35,7 @@ struct Command {
   std::vector<Argument> arguments;
   std::vector<Option> options;  // of a group: accepted before and after the subcommand
   std::vector<Command> subcommands;
+  bool alone = false;  // of one with subcommands: it does something without them, too
   std::string tail;  // "COMMAND [ARG...]": from the first word that is no option on (or after "--"), everything is kept verbatim
 };
 

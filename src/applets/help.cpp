@@ -52,7 +52,7 @@ std::string usage_line(const std::vector<const Command*>& path, const Invocation
   for (const Argument& argument : command.arguments)
     line += argument.required ? " " + argument.name : " [" + argument.name + "]";
   if (!command.tail.empty()) line += " [--] " + command.tail;
-  if (!command.subcommands.empty() && command.tail.empty()) line += " COMMAND [ARGS...]";
+  if (!command.subcommands.empty() && command.tail.empty()) line += command.alone ? " [COMMAND]" : " COMMAND [ARGS...]";
   return line;
 }
 

@@ -70,14 +70,16 @@ void Nodes::disconnect(const std::string& hostname, const RunnerLink* link) {
   log::warning("host", "runner disconnected; its tasks go on", {{"node", hostname}});
 }
 
-void Nodes::heartbeat(const std::string& hostname, const RunnerLink* link, const os::Load& load, std::vector<os::Gpu> gpus) {
+bool Nodes::heartbeat(const std::string& hostname, const RunnerLink* link, const os::Load& load, std::vector<os::Gpu> gpus) {
   std::lock_guard lock(mutex_);
   auto it = nodes_.find(hostname);
-  if (it == nodes_.end() || it->second.link.get() != link) return;
+  if (it == nodes_.end() || it->second.link.get() != link) return false;
+  const bool was_silent = !view(it->second).online;
   it->second.heard = std::chrono::steady_clock::now();
   it->second.last_seen = to_rfc3339(wall_now());
   it->second.load = load;
   if (!gpus.empty()) it->second.description.gpus = std::move(gpus);
+  return was_silent;
 }
 
 void Nodes::hold(const std::string& hostname, const RunnerLink* link, std::vector<environment::Holding> holdings) {

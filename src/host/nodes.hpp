@@ -36,6 +36,8 @@ public:
   virtual ~RunnerLink() = default;
   virtual void dispatch(const TaskSpec& spec) = 0;
   virtual void kill(TaskId id, int attempt) = 0;
+  // Ends it: the runner, if it lives, dials again and says what it has.
+  virtual void drop() = 0;
   // `done(ok, message)` exactly once, also when the link breaks.
   virtual void control(const std::string& action, TaskId id, int attempt, std::function<void(bool, std::string)> done) = 0;
   // `progress` any number of times, then `done` exactly once, also when the link breaks. A runner that is too old never answers.
@@ -73,7 +75,8 @@ public:
   // Blocking (store). Returns the new epoch. Throws Conflict when another link of that name is alive.
   std::int64_t connect(const NodeDescription& description, std::shared_ptr<RunnerLink> link);
   void disconnect(const std::string& hostname, const RunnerLink* link);  // ignored if `link` is not the current one
-  void heartbeat(const std::string& hostname, const RunnerLink* link, const os::Load& load, std::vector<os::Gpu> gpus);
+  // True: it is online again, after a silence.
+  bool heartbeat(const std::string& hostname, const RunnerLink* link, const os::Load& load, std::vector<os::Gpu> gpus);
   void hold(const std::string& hostname, const RunnerLink* link, std::vector<environment::Holding> holdings);
   // Blocking (store), and so is remove(). Both throw NotFound.
   void set_draining(const std::string& hostname, bool draining);

@@ -67,7 +67,7 @@ std::vector<Machine> Tasks::machines() const {
   std::vector<Machine> out;
   for (const auto& node : nodes_.all()) {
     const auto& d = node.description;
-    Machine machine{.name = d.hostname, .online = node.link != nullptr, .draining = node.draining, .cores = d.cores, .memory_bytes = d.memory_bytes, .used = held_.of(d.hostname)};
+    Machine machine{.name = d.hostname, .online = node.online, .draining = node.draining, .cores = d.cores, .memory_bytes = d.memory_bytes, .used = held_.of(d.hostname)};
     for (const auto& gpu : d.gpus) machine.gpus.push_back(gpu.gpu_id);
     for (const auto& [number, numa] : d.numa) machine.numa.insert(number);
     for (const auto& holding : node.holdings) machine.images.insert(holding.fingerprint);
@@ -424,6 +424,7 @@ void Tasks::call_lost(std::chrono::seconds after) {
   for (const auto& node : nodes_.all()) {
     if (node.silent_for < after) continue;
     const auto& name = node.description.hostname;
+    if (node.link) node.link->drop();
     for (const auto& task : repository_.unfinished_on(name)) {
       if (task.state == TaskState::pending) continue;  // it waits for the node, and may
       apply(report_of(task, TaskState::lost, "Nothing has been heard of node " + name + " for " + human_duration(after) + "."));

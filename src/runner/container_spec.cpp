@@ -28,6 +28,7 @@ std::vector<std::string> environment_of(const TaskSpec& task, const NodeFacts& f
   auto all = task.env;
   auto prefix = upper(facts.naming.prefix());
   all[prefix + "_TASK_ID"] = task.id.str();
+  all[prefix + "_ATTEMPT"] = std::to_string(task.attempt);
   all[prefix + "_LOCAL_TEMP_DIR"] = "/local_temp";
   all[prefix + "_SHARED_DIR"] = "/shared";
   if (task.numa) all[prefix + "_TARGET_NUMA_NODE"] = std::to_string(*task.numa);

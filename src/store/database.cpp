@@ -14,6 +14,7 @@
 #include <mutex>
 
 #include "base/error.hpp"
+#include "os/atomic_file.hpp"
 #include "os/fd.hpp"
 
 namespace riverbox::store {
@@ -330,6 +331,17 @@ Database::Database(const fs::path& file, const std::vector<std::string_view>& mi
 }
 Database::~Database() = default;
 Database::Database(Database&&) noexcept = default;
+
+void back_up(const fs::path& database, const fs::path& copy) {
+  std::error_code ignored;
+  if (!fs::exists(database, ignored)) throw NotFound(fmt::format("there is no database {}", database.string()), "`riverbox config show` tells which one is used, and why.");
+  if (fs::exists(fs::symlink_status(copy, ignored))) throw Conflict(fmt::format("{} exists already", copy.string()), "Choose another name, or remove it first.");
+  os::PendingFile file(fs::absolute(copy), 0600);
+  std::string quoted;
+  for (const char c : file.temporary_path().string()) quoted += c == '\'' ? std::string("''") : std::string(1, c);
+  SqliteConnection(database).execute("VACUUM INTO '" + quoted + "'");
+  file.publish(fs::absolute(copy));
+}
 
 void Database::read(const std::function<void(Connection&)>& work) { impl_->run(work, "BEGIN"); }
 void Database::write(const std::function<void(Connection&)>& work) {

@@ -37,6 +37,10 @@ private:
   std::unique_ptr<Impl> impl_;
 };
 
+// A complete copy of a database at one moment of it, also of one that is in use. It appears when it is whole, readable by its owner only. Blocking. Throws NotFound, Conflict
+// when something has that name, IoError.
+void back_up(const std::filesystem::path& database, const std::filesystem::path& copy);
+
 // A prepared statement: bind in order, step, read columns.
 class Statement {
 public:

@@ -170,7 +170,7 @@ def cold_sync(env, figures, repeat):
     """By turns that change their order: what the disk gave to the one before is not always there for the one after."""
     ours, theirs = [], []
     turns = [lambda: theirs.append(env.load()), lambda: ours.append(env.sync()[0])]
-    for _ in range(2 * repeat):
+    for _ in range(2 * repeat + 2):
         for turn in turns:
             env.forget()
             turn()
@@ -191,15 +191,15 @@ def changed_sync(env, figures, change, repeat, goal):
         settle()
     own, ours, read, present, empty = env.own_bytes(), [], [], [], []
     settle()
-    for _ in range(repeat + 1):
+    for i in range(4 * repeat):  # of a tenth of a second each, where every stall counts
         seconds, count = env.sync()
         ours.append(seconds)
         read.append(count / 1e6)
         back()
-        if "present" in goal:
+        if "present" in goal and i % 4 == 0:
             present.append(env.load())
             back()
-    for _ in range(repeat + 1):
+    for _ in range(repeat):
         env.forget()
         empty.append(env.load())
     what = f"sync, {change} MB changed in {env.size}"

@@ -1,4 +1,6 @@
 """Nodes are looked at, emptied, and forgotten."""
+import os
+import signal
 import unittest
 
 from cluster import OwnCluster
@@ -80,6 +82,28 @@ class Nodes(OwnCluster):
         runner.start()  # it is back, and tells the truth
         self.host.wait_online("nodes-gone")
         self.host.client("kill", running)
+
+
+class Silent(OwnCluster):
+    NAME = "silent"
+    HOST = {"timing": {"heartbeat_interval": 1, "heartbeat_timeout_factor": 2, "lost_after": 3, "cleanup_check_interval": 1}}
+
+    def test_what_is_on_a_silent_node_is_lost_until_it_speaks_again(self):
+        task = self.host.submit("sleep 300", container_name=self.environment, required_cores=0)
+        self.addCleanup(lambda: self.host.http("POST", f"/kill/{task}"))
+        self.host.wait_task(task, ("running",))
+        pid = self.runner.process.pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            lost = self.host.wait_task(task, ("lost",), seconds=20)
+            self.assertIn(f"Nothing has been heard of node {self.node}", lost["error_message"])
+            self.assertEqual(self.host.nodes()[self.node]["status"], "offline")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        self.host.wait_task(task, ("running",), seconds=30)
+        self.assertEqual(self.host.nodes()[self.node]["status"], "online")
+        self.host.client("kill", task, check=True)
+        self.assertEqual(self.host.wait_task(task)["status"], "killed")
 
 
 if __name__ == "__main__":

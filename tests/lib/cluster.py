@@ -340,12 +340,13 @@ def shell_words(text):
 class OwnCluster(unittest.TestCase):
     """A host and a runner of its own with an environment, all of them named after NAME: for tests that stop and kill them, or take all that they have."""
     NAME = None
+    HOST = {}  # sections of the host's configuration
 
     @classmethod
     def setUpClass(cls):
         c = shared()
         cls.node, cls.environment = f"{cls.NAME}-node", f"{cls.NAME}-env"
-        cls.host = Host(c.host_engine, work_dir() / f"{cls.NAME}-share", name=f"{cls.NAME}-host")
+        cls.host = Host(c.host_engine, work_dir() / f"{cls.NAME}-share", name=f"{cls.NAME}-host", **cls.HOST)
         cls.runner = Runner(cls.host, c.runner_engine, cls.node)
         cls.host.docker("create-container", "busybox:latest", cls.environment, check=True)
         cls.host.docker("create-tar", cls.environment, check=True)

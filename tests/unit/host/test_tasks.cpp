@@ -14,6 +14,8 @@ struct RecordingLink : RunnerLink {
   std::vector<TaskId> killed;
   void dispatch(const TaskSpec& spec) override { dispatched.push_back(spec); }
   void kill(TaskId id, int) override { killed.push_back(id); }
+  bool dropped = false;
+  void drop() override { dropped = true; }
   void control(const std::string&, TaskId, int, std::function<void(bool, std::string)> done) override { done(true, ""); }
   void sync(const SyncOrder&, std::function<void(std::uint64_t, std::uint64_t)>, std::function<void(SyncAnswer)>) override {}
   void open_logs(const std::string&, TaskId, int, std::uint64_t, std::uint64_t) override {}
@@ -359,6 +361,27 @@ TEST_CASE_FIXTURE(Fixture, "a lost attempt that turns up is ended and holds its 
   tasks.apply(report(first, TaskState::killed));
   CHECK(tasks.usage_of("n1").cores == 2);
   CHECK(tasks.get(first.id).state == TaskState::assigning);
+}
+
+TEST_CASE_FIXTURE(Fixture, "what is on a node that is silent for too long is lost, and found when the node is back") {
+  const auto spec = tasks.submit({submission(3)}).tasks[0].spec;
+  tasks.apply(report(spec, TaskState::running));
+  tasks.call_lost(std::chrono::hours(1));
+  CHECK(tasks.get(spec.id).state == TaskState::running);
+  CHECK_FALSE(link->dropped);
+  tasks.call_lost(std::chrono::seconds(0));
+  CHECK(link->dropped);
+  CHECK(tasks.get(spec.id).state == TaskState::lost);
+  CHECK(tasks.get(spec.id).message == "Nothing has been heard of node n1 for 0 s.");
+  nodes.disconnect("n1", link.get());
+  auto again = std::make_shared<RecordingLink>();
+  connect(again);
+  tasks.reconcile("n1", {{spec.id, 1, spec.epoch, TaskState::paused}});
+  CHECK(again->killed.empty());
+  CHECK(tasks.get(spec.id).state == TaskState::paused);
+  CHECK(tasks.usage_of("n1").cores == 3);
+  CHECK(tasks.apply(report(spec, TaskState::completed)));
+  CHECK(tasks.get(spec.id).state == TaskState::completed);
 }
 
 TEST_CASE_FIXTURE(Fixture, "of a batch all tasks are taken, or none") {

@@ -46,6 +46,7 @@ TEST_CASE("a task becomes a container as the manual says") {
   CHECK(spec.command == std::vector<std::string>{"echo", "a b", "$HOME"});
   CHECK(has(spec.env, "COLOUR=blue"));
   CHECK(has(spec.env, "HAKURIVER_TASK_ID=77"));
+  CHECK(has(spec.env, "HAKURIVER_ATTEMPT=2"));
   CHECK_FALSE(has(spec.env, "HAKURIVER_TASK_ID=forged"));
   CHECK(has(spec.env, "HAKURIVER_LOCAL_TEMP_DIR=/local_temp"));
   CHECK(has(spec.env, "HAKURIVER_SHARED_DIR=/shared"));
