@@ -144,18 +144,9 @@ void list_tasks(CallPtr call) {
   call->reply(out);
 }
 
-// In the newest version of its environment, or in the very one that was asked for.
 void rerun_task(CallPtr call) {
-  const auto task = call->services.tasks.get(TaskId::parse(call->parameter("id")));
-  on_lane(call, Lane::share, [call, task] {
-    const auto name = environment::EnvironmentName::parse(task.spec.environment);
-    const auto tarball = task.spec.exact ? task.spec.tarball : newest_archive(call->services.environments.share(), name);
-    if (task.spec.exact) call->services.versions.find(name.str(), tarball);  // it may have been deleted
-    const auto image = call->services.versions.fingerprint(tarball);
-    on_lane(call, Lane::state, [call, task, tarball, image] {
-      call->reply(submitted_shape(*call, call->services.tasks.rerun(task.spec.id, tarball, image)), 202);
-    });
-  });
+  const auto again = host::resubmission(call->services.tasks.get(TaskId::parse(call->parameter("id"))));
+  on_lane(call, Lane::share, [call, again] { take(call, {again}, {}); });
 }
 
 void kill_task(CallPtr call) {

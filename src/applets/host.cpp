@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "api/host_server.hpp"
+#include "applets/api_client.hpp"
 #include "applets/commands.hpp"
 #include "applets/output.hpp"
 #include "applets/serve.hpp"
@@ -33,7 +34,7 @@ const Command& host_command() {
 int run_host(const Invocation& invocation) {
   const Arguments arguments = parse(host_command(), invocation);
   if (arguments.command->name == "backup") {
-    store::back_up(daemon_config(arguments).database.db_file, arguments.value("FILE"));
+    store::back_up(client_config(arguments).database.db_file, arguments.value("FILE"));
     write_out("Copied to " + arguments.value("FILE") + ".\n");
     return 0;
   }

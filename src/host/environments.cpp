@@ -226,7 +226,7 @@ void Environments::recover() {
       environment::ContainerChain(engine_, naming_, name).drop_previous();
     }
   } catch (const std::exception& e) {
-    log::warning("host", "what a create-tar has left is taken away by the next one", {{"reason", e.what()}});
+    log::debug("host", "what a create-tar has left is taken away by the next one", {{"reason", e.what()}});
   }
 }
 

@@ -34,6 +34,15 @@ NotFound no_such_task(TaskId id) { return NotFound("Task " + id.str() + " not fo
 
 }  // namespace
 
+Submission resubmission(const store::TaskRecord& task) {
+  Submission again{.spec = task.spec, .version = task.spec.exact ? task.spec.tarball : "", .targets = {}, .image = {}};
+  again.spec.attempt = 1;
+  again.spec.after.clear();
+  if (again.spec.gpu_count > 0) again.spec.gpus.clear();
+  if (!task.target.empty()) again.targets.push_back({NodeName::parse(task.target), again.spec.numa, again.spec.gpus});
+  return again;
+}
+
 Tasks::Tasks(store::TaskRepository& repository, Nodes& nodes, LogFile log_file)
     : repository_(repository), nodes_(nodes), log_file_(std::move(log_file)), queue_(kPatience) {
   read_back();
@@ -188,17 +197,6 @@ std::vector<store::TaskRecord> Tasks::enqueue(std::vector<Request>& requests) {
     }
   }
   return tasks;
-}
-
-Submitted Tasks::rerun(TaskId id, const std::string& tarball, const std::string& image) {
-  const auto task = get(id);
-  Submission again{.spec = task.spec, .version = {}, .targets = {}, .image = image};
-  again.spec.attempt = 1;
-  again.spec.tarball = tarball;
-  again.spec.after.clear();
-  if (again.spec.gpu_count > 0) again.spec.gpus.clear();
-  if (!task.target.empty()) again.targets.push_back({NodeName::parse(task.target), again.spec.numa, again.spec.gpus});
-  return submit({again});
 }
 
 // Those that wait leave the queue and the list.

@@ -26,6 +26,8 @@ struct Submission {
   bool may_wait = true;         // else what does not fit now is refused
   std::string image;            // fingerprint of the version, when it is known; nodes that hold it are preferred
 };
+// The same once more: in the version that was asked for, else in the newest one.
+Submission resubmission(const store::TaskRecord& task);
 struct FailedTarget {
   std::string target, reason;
 };
@@ -62,8 +64,6 @@ public:
   Explanation explain(TaskId id);
   // Returns whether it changed anything; either way it may be acknowledged.
   bool apply(const TaskReport& report);
-  // The same once more, as a new task; `tarball` is the version to run in, `image` its fingerprint. Throws as get() and submit() do.
-  Submitted rerun(TaskId id, const std::string& tarball, const std::string& image);
   // Throws NotFound, Conflict when it is over. Marks it killed at once; the runner is told, now or when it is back.
   store::TaskRecord kill(TaskId id);
   // All of its batch that are not over; returns them. Throws as kill() does.
