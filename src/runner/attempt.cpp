@@ -22,6 +22,7 @@ constexpr auto kGrace = std::chrono::seconds(10);        // between SIGTERM and 
 constexpr auto kProgressInterval = std::chrono::seconds(1);
 constexpr int kFailedReads = 3;                          // of the output of a container that has ended
 constexpr int kEndTries = 60;
+constexpr auto kNameGetsFree = std::chrono::seconds(30);  // the container of the attempt before may be on its way out
 
 bool is_over(const docker::ContainerState& state) { return !state.running && state.status != "created" && state.status != "restarting"; }
 
@@ -296,7 +297,7 @@ bool Attempt::is_older_attempt(const docker::Container& container) const {
 docker::Container Attempt::create(const std::string& image_id) {
   prepare_mounts(task_, services_.facts);
   auto spec = container_spec(task_, image_id, services_.facts);
-  for (bool again = false;; again = true) {
+  for (const auto give_up = Clock::now() + kNameGetsFree;;) {
     try {
       docker::Container container;
       container.id = services_.engine.create_container(name_, spec);
@@ -305,16 +306,28 @@ docker::Container Attempt::create(const std::string& image_id) {
       container.state.status = "created";
       return container;
     } catch (const docker::ContainerCreationError& error) {
-      if (error.kind() != ErrorKind::conflict || again) throw;
+      if (error.kind() != ErrorKind::conflict || Clock::now() > give_up) throw;
     }
+    if (auto existing = take_name()) return *existing;
+    pause_before_retry(std::chrono::milliseconds(50));
+  }
+}
+
+// Of a container that has our name: it is the one that we were about to make, or of an attempt that the host has given up, and is removed, unless that attempt has just done so itself.
+std::optional<docker::Container> Attempt::take_name() {
+  try {
     auto existing = services_.engine.inspect_container(name_);
     if (is_this_attempt(existing)) return existing;  // the answer to an earlier create was lost
-    if (!is_older_attempt(existing))
-      throw docker::ContainerCreationError(
-          fmt::format("cannot create container '{}': another container has that name and is not of this attempt", name_),
-          fmt::format("If nobody needs it, remove it on node {} with `docker rm -f {}`.", services_.facts.node, name_), ErrorKind::conflict);
-    services_.engine.remove_container(existing.id, true);  // the host has given that attempt up
+    if (is_older_attempt(existing)) {
+      services_.engine.remove_container(existing.id, true);
+      return std::nullopt;
+    }
+  } catch (const docker::ContainerNotFoundError&) {
+    return std::nullopt;
   }
+  throw docker::ContainerCreationError(
+      fmt::format("cannot create container '{}': another container has that name and is not of this attempt", name_),
+      fmt::format("If nobody needs it, remove it on node {} with `docker rm -f {}`.", services_.facts.node, name_), ErrorKind::conflict);
 }
 
 void Attempt::start(const docker::Container& container) {

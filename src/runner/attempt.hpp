@@ -68,6 +68,7 @@ private:
   bool had_container() const;
   std::string bring_up_to_date();
   docker::Container create(const std::string& image_id);
+  std::optional<docker::Container> take_name();
   void start(const docker::Container& container);
   void explain_failed_start(const docker::DockerError& error);
   void follow();

@@ -28,6 +28,10 @@ class Attempts(OwnCluster):
         self.assertEqual([(outputs / f"{task['task_id']}{n}.out").read_text() for n in ("", ".2", ".3")], ["try 0\n", "try 1\n", "try 2\n"])
         self.assertEqual(task["stdout_path"], str(outputs / f"{task['task_id']}.3.out"))
 
+    def test_many_attempts_in_a_row_do_not_get_in_each_others_way(self):
+        result = self.client("--retry", "12", "--wait", "--", FAILS.format("often", 12))
+        self.assertEqual((result.code, result.out), (0, "".join(f"try {n}\n" for n in range(13))), result)
+
     def test_the_last_attempt_decides(self):
         result = self.client("--retry", "1", "--wait", "--", FAILS.format("always", 99))
         self.assertEqual((result.code, result.out), (1, "try 0\ntry 1\n"), result)
