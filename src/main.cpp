@@ -9,6 +9,7 @@ namespace {
 // Sorted by name. Without a summary a row is hidden.
 constexpr Applet kApplets[] = {
     {"__complete", run_complete, nullptr, ""},
+    {"__supervise", run_supervise, nullptr, ""},
     {"client", run_client, client_command, "Submit a task, look at tasks and nodes"},
     {"completion", run_completion, completion_command, "Print the completion script of a shell"},
     {"config", run_config, config_command, "Show the configuration and where each value comes from"},

@@ -96,10 +96,10 @@ engine_bridge() {
   say "$name" >"$folder/bridge"
   if ip link show "$name" >/dev/null 2>&1; then return 0; fi
   for ((third = 16; third < 128; third++)); do
-    ip -4 route show | grep -q "172\.30\.$third\." || break
+    ip -4 route show | grep -q "172\.29\.$third\." || break
   done
   ip link add name "$name" type bridge
-  ip addr add "172.30.$third.1/24" dev "$name"
+  ip addr add "172.29.$third.1/24" dev "$name"
   ip link set "$name" up
 }
 
@@ -120,6 +120,7 @@ engine_stop() {
     containers=$(DOCKER_HOST=unix://$folder/docker.sock timeout 10 docker ps -q 2>/dev/null) || true
     # shellcheck disable=SC2086
     [ -z "$containers" ] || DOCKER_HOST=unix://$folder/docker.sock timeout 30 docker kill $containers >/dev/null 2>&1 || true
+    DOCKER_HOST=unix://$folder/docker.sock timeout 30 docker network prune -f >/dev/null 2>&1 || true  # their bridges would stay
     end_process "$pid"
   fi
   { grep -o " $folder/[^ ]*" /proc/mounts || true; } | sort -r | while read -r mount; do umount -l "$mount" || true; done

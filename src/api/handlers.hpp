@@ -21,7 +21,9 @@ void roll_back(CallPtr), sync_version(CallPtr);
 // registry_handlers.cpp
 void registry_root(CallPtr), registry_catalog(CallPtr), registry_tags(CallPtr), registry_manifest(CallPtr), registry_blob(CallPtr);
 // task_handlers.cpp
-void submit(CallPtr), submit_batch(CallPtr), task_status(CallPtr), explain_task(CallPtr), list_tasks(CallPtr), rerun_task(CallPtr), kill_task(CallPtr), control_task(CallPtr), task_stdout(CallPtr), task_stderr(CallPtr);
+void submit(CallPtr), submit_batch(CallPtr), task_status(CallPtr), explain_task(CallPtr), list_tasks(CallPtr), rerun_task(CallPtr), kill_task(CallPtr), control_task(CallPtr);
+// output_handlers.cpp, event_stream.cpp
+void task_stdout(CallPtr), task_stderr(CallPtr), task_events(CallPtr);
 // node_handlers.cpp
 void list_nodes(CallPtr), show_node(CallPtr), drain_node(CallPtr), resume_node(CallPtr), remove_node(CallPtr), health(CallPtr), version(CallPtr), complete(CallPtr);
 

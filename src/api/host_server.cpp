@@ -1,10 +1,9 @@
 #include "api/host_server.hpp"
 
-#include <algorithm>
-
-#include <boost/asio/steady_timer.hpp>
+#include <fmt/format.h>
 
 #include "api/handlers.hpp"
+#include "api/housekeeping.hpp"
 #include "api/registry.hpp"
 #include "api/services.hpp"
 #include "api/sockets.hpp"
@@ -15,6 +14,8 @@
 namespace riverbox::api {
 namespace {
 
+constexpr std::chrono::milliseconds kMaxAgeOfAnswers{500};
+
 docker::Engine make_engine(const Config& config) {
   return docker::Engine(config.docker.endpoint.empty() ? docker::Endpoint::from_environment() : docker::Endpoint::parse(config.docker.endpoint));
 }
@@ -24,6 +25,10 @@ std::string log_file(const std::string& prefix, TaskId id, int attempt, bool is_
   const std::string which = attempt > 1 ? "." + std::to_string(attempt) : "";
   if (prefix == "hakuriver") return is_stderr ? "task_errors/" + id.str() + which + ".err" : "task_outputs/" + id.str() + which + ".out";
   return "logs/" + id.str() + (is_stderr ? "/stderr" : "/stdout") + which + ".log";
+}
+
+host::Tasks::LogFile log_files(const Config& config) {
+  return [prefix = config.docker.prefix](TaskId id, int attempt, bool is_stderr) { return log_file(prefix, id, attempt, is_stderr); };
 }
 
 std::string token_of(const Config& config) {
@@ -51,6 +56,13 @@ const Config& with_folders(const Config& config) {
   return config;
 }
 
+// The same text for the same question.
+std::string question_of(const net::Request& request) {
+  std::string question = request.path;
+  for (const auto& [key, value] : request.query) question += fmt::format(" {} {} {}{}", key.size(), value.size(), key, value);
+  return question;
+}
+
 bool changes_something(const std::string& method) { return method != "GET" && method != "HEAD"; }
 
 }  // namespace
@@ -74,14 +86,17 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
       versions(environments.share(), task_repository),
       registry(environments.share()),
       nodes(node_repository, config.timing.heartbeat_interval, config.timing.heartbeat_timeout_factor),
-      tasks(task_repository, nodes, [prefix = config.docker.prefix](TaskId id, int attempt, bool is_stderr) { return log_file(prefix, id, attempt, is_stderr); }),
+      tasks(task_repository, nodes, log_files(config)),
+      retention(task_repository, config.paths.shared_dir, log_files(config), {.tasks = std::chrono::hours(24) * config.retention.tasks_days, .output = std::chrono::hours(24) * config.retention.logs_days}),
       warm_up(nodes, task_repository, config.docker.image_sync_timeout),
-      access(config, token) {}
+      task_policy(config),
+      access(config, token),
+      answers([this] { return database.changes() + nodes.changes(); }, kMaxAgeOfAnswers) {}
 
 struct HostServer::Impl {
   Impl(boost::asio::io_context& loop, HostServerOptions options)
       : services(loop, options.config, token_of(options.config), options.shares_daemon_with_runner),
-        housekeeping(loop),
+        housekeeping(services),
         server(loop, {.bind_address = options.config.network.host_bind_ip, .port = options.config.network.host_port},
                {.http = [this](net::Request request, std::shared_ptr<net::Responder> responder) { handle(std::move(request), std::move(responder)); },
                 .upgrade = [this](const net::Request& request) { return decide_upgrade(services, request); }}) {}
@@ -98,7 +113,13 @@ struct HostServer::Impl {
       if (auto refusal = services.access.check_origin(request)) return responder->send(*refusal);
     if (found.route->access == Access::token)
       if (auto refusal = services.access.check_token(request)) return responder->send(*refusal);
-    auto call = std::make_shared<Call>(Call{services, std::move(request), std::move(found.parameters), found.dialect, std::move(responder)});
+    std::optional<Answers::Draft> draft;
+    if (found.route->answer == Answer::kept) {
+      draft = services.answers.draft(question_of(request));
+      if (auto kept = services.answers.find(draft->question)) return responder->send({.body = std::move(*kept)});
+    }
+    const auto role = services.access.role_of(request);
+    auto call = std::make_shared<Call>(Call{services, std::move(request), std::move(found.parameters), found.dialect, std::move(responder), role, std::move(draft)});
     on_lane(call, found.route->lane, found.route->handler);
   }
 
@@ -123,25 +144,8 @@ struct HostServer::Impl {
     });
   }
 
-  void keep_house() {
-    const auto& timing = services.config.timing;
-    if (timing.lost_after.count() == 0) return;
-    housekeeping.expires_after(std::max(timing.cleanup_check_interval, std::chrono::seconds(1)));
-    housekeeping.async_wait([this](const boost::system::error_code& error) {
-      if (error) return;
-      services.state.post([this] {
-        try {
-          services.tasks.call_lost(services.config.timing.lost_after);
-        } catch (const std::exception& e) {
-          log::error("host", "cannot look for lost tasks", {{"reason", e.what()}});
-        }
-      });
-      keep_house();
-    });
-  }
-
   Services services;
-  boost::asio::steady_timer housekeeping;
+  Housekeeping housekeeping;
   net::Server server;
 };
 
@@ -150,12 +154,12 @@ HostServer::~HostServer() = default;
 
 void HostServer::start() {
   impl_->recover();
-  impl_->keep_house();
+  impl_->housekeeping.start();
   log::info("host", "listening", {{"address", impl_->services.config.network.host_bind_ip}, {"port", std::to_string(port())}});
 }
 
 void HostServer::stop() {
-  impl_->housekeeping.cancel();
+  impl_->housekeeping.stop();
   impl_->server.stop();
   impl_->services.registry.stop();
 }

@@ -41,6 +41,12 @@ public:
   void open_logs(const std::string& stream, TaskId id, int attempt, std::uint64_t stdout_from, std::uint64_t stderr_from) override {
     send({{"type", "open_logs"}, {"stream", stream}, {"task_id", id.str()}, {"attempt", attempt}, {"stdout_from", stdout_from}, {"stderr_from", stderr_from}});
   }
+  void open_output(const std::string& stream, const host::OutputOrder& order) override {
+    json part{{"file", order.file}};
+    if (order.range) part["range"] = *order.range;
+    if (order.last_lines) part["tail"] = *order.last_lines;
+    send({{"type", "open_logs"}, {"stream", stream}, {"task_id", order.id.str()}, {"attempt", order.attempt}, {"part", std::move(part)}});
+  }
 
 private:
   // One question to the runner. The answer is a message of it, or one that says that the link broke.
@@ -92,6 +98,7 @@ private:
     const auto& type = m["type"].get_ref<const std::string&>();
     if (type == "hello") return hello(m);
     if (hostname_.empty()) throw InvalidInput("the first message must be hello");
+    if (!services_.nodes.is_current(hostname_, this)) return socket_->close(1008, "another link has taken its place");  // late news; the other link has told it too
     if (type == "report") {
       services_.tasks.apply(m.at("report").get<TaskReport>());
       return send({{"type", "ack"}, {"sequence", m.at("sequence").get<std::int64_t>()}});
@@ -115,11 +122,16 @@ private:
     d.memory_bytes = m.at("memory_bytes").get<std::uint64_t>();
     d.numa = os::numa_of(m.value("numa", json()));
     d.gpus = os::gpus_of(m.value("gpus", json()));
+    if (const auto cpus = os::cpus_of(m.value("cpus", json())); !cpus.empty()) d.cpus = std::make_shared<host::Cpus>(host::cpus_of(cpus, d.numa));
+    d.host_tasks = m.value("host_tasks", false);
     for (const auto& a : m.value("attempts", json::array()))
       attempts_.push_back({TaskId::parse(a.at("task_id").get<std::string>()), a.value("attempt", 1), a.value("epoch", std::int64_t{1}),
-                           a.contains("state") ? std::optional(parse_task_state(a["state"].get<std::string>())) : std::nullopt});
+                           a.contains("state") ? std::optional(parse_task_state(a["state"].get<std::string>())) : std::nullopt,
+                           a.contains("gpus") ? std::optional(a["gpus"].get<std::vector<int>>()) : std::nullopt,
+                           a.contains("cpus") ? std::optional(a["cpus"].get<std::vector<int>>()) : std::nullopt});
     auto epoch = services_.nodes.connect(d, shared_from_this());
     hostname_ = d.hostname;
+    services_.tasks.take_in(hostname_, attempts_);
     if (is_gone()) return services_.nodes.disconnect(hostname_, this);  // closed() came while we waited
     send({{"type", "welcome"}, {"epoch", epoch}, {"heartbeat_interval_s", services_.nodes.heartbeat_interval().count()},
           {"shared_dir", services_.config.paths.shared_dir.string()}});
@@ -133,7 +145,10 @@ private:
     load.memory_total_bytes = m.value("memory_total_bytes", std::uint64_t{0});
     if (auto t = m.find("temperature_avg"); t != m.end() && t->is_number()) load.average_temperature = t->get<double>();
     if (auto t = m.find("temperature_max"); t != m.end() && t->is_number()) load.maximum_temperature = t->get<double>();
-    if (services_.nodes.heartbeat(hostname_, this, load, os::gpus_of(m.value("gpus", json())))) services_.tasks.schedule();
+    const bool was_silent = services_.nodes.heartbeat(hostname_, this, load, os::gpus_of(m.value("gpus", json())));
+    // The runner's own clock, sent back: it counts from there how long it has been without us.
+    if (auto sent = m.find("sent"); sent != m.end() && sent->is_number_integer()) send({{"type", "heard"}, {"sent", *sent}});
+    if (was_silent) services_.tasks.schedule();
   }
 
   void result(const json& m) {

@@ -1,5 +1,6 @@
 #include "api/route.hpp"
 
+#include "api/services.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
@@ -17,6 +18,7 @@ int status_of_kind(ErrorKind kind) {
     case ErrorKind::conflict: return 409;
     case ErrorKind::unavailable: return 503;
     case ErrorKind::timeout: return 504;
+    case ErrorKind::no_space: return 507;
     case ErrorKind::cancelled: return 499;
     case ErrorKind::bad_data:
     case ErrorKind::config:
@@ -24,6 +26,16 @@ int status_of_kind(ErrorKind kind) {
     case ErrorKind::internal: return 500;
   }
   return 500;
+}
+
+// The patterns in their parts, in the order of the routes.
+const std::vector<std::vector<std::string>>& patterns() {
+  static const auto all = [] {
+    std::vector<std::vector<std::string>> parts;
+    for (const auto& route : routes()) parts.push_back(split(route.pattern, '/'));
+    return parts;
+  }();
+  return all;
 }
 
 // One path segment against one pattern segment.
@@ -44,10 +56,10 @@ nlohmann::json Call::body() const {
   return parsed;
 }
 
-void Call::reply(const nlohmann::ordered_json& body, int status) { responder->send(json_response(body, status)); }
-
-void Call::reply_text(std::string text) {
-  responder->send({.status = 200, .content_type = "text/plain; charset=utf-8", .body = std::move(text)});
+void Call::reply(const nlohmann::ordered_json& body, int status) {
+  auto response = json_response(body, status);
+  if (draft) services.answers.keep(*draft, response.body);
+  responder->send(std::move(response));
 }
 
 Match match(std::string_view method, std::string_view path) {
@@ -57,8 +69,9 @@ Match match(std::string_view method, std::string_view path) {
     path.remove_prefix(4);
   }
   auto segments = split(path, '/');
-  for (const auto& route : routes()) {
-    auto pattern = split(route.pattern, '/');
+  for (size_t row = 0; row < routes().size(); ++row) {
+    const auto& route = routes()[row];
+    const auto& pattern = patterns()[row];
     if (pattern.size() != segments.size()) continue;
     std::map<std::string, std::string> parameters;
     bool fits = true;

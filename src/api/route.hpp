@@ -3,13 +3,16 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "api/answers.hpp"
 #include "net/http.hpp"
+#include "net/security.hpp"
 
 namespace riverbox::api {
 
@@ -29,6 +32,11 @@ enum class Access {
   puller,  // the token in the ways that clients of a registry have
 };
 
+enum class Answer {
+  made,
+  kept,  // its text is sent again as long as nothing has changed
+};
+
 // Which shape an answer has: classic HakuRiver (no prefix) or KohakuRiver and ours (/api).
 enum class Dialect { classic, api };
 
@@ -39,11 +47,12 @@ struct Call {
   std::map<std::string, std::string> parameters;  // {name} parts of the pattern, percent-decoded
   Dialect dialect = Dialect::classic;
   std::shared_ptr<net::Responder> responder;
+  net::Role role = net::Role::user;  // of the one who asks
+  std::optional<Answers::Draft> draft = {};  // when the answer is to be kept
 
   const std::string& parameter(const std::string& name) const { return parameters.at(name); }
   nlohmann::json body() const;  // Throws InvalidInput when it is not a JSON object; an empty body is {}.
   void reply(const nlohmann::ordered_json& body, int status = 200);
-  void reply_text(std::string text);
 };
 
 struct Route {
@@ -52,6 +61,7 @@ struct Route {
   Lane lane;
   Access access;
   void (*handler)(std::shared_ptr<Call>);
+  Answer answer = Answer::made;
 };
 
 // All rows. The classic path and "/api" + path lead to the same handler, with the dialect set.

@@ -4,12 +4,15 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include "api/answers.hpp"
 #include "api/log_broker.hpp"
 #include "base/config.hpp"
 #include "docker/engine.hpp"
 #include "host/environments.hpp"
 #include "host/nodes.hpp"
 #include "host/registry.hpp"
+#include "host/retention.hpp"
+#include "host/task_policy.hpp"
 #include "host/tasks.hpp"
 #include "host/versions.hpp"
 #include "host/warm_up.hpp"
@@ -36,9 +39,12 @@ struct Services {
   host::Registry registry;
   host::Nodes nodes;
   host::Tasks tasks;
+  host::Retention retention;
   host::WarmUp warm_up;
+  host::TaskPolicy task_policy;
   net::AccessPolicy access;
   LogBroker broker;
+  Answers answers;
   // Last, so that they are joined before what their work uses goes away.
   os::WorkerPool state{"state", 1, 100000};
   os::WorkerPool docker{"docker", 8};

@@ -74,10 +74,14 @@ Json task_shape(const store::TaskRecord& t, const std::filesystem::path& shared_
   out["task_id"] = s.id.str();
   out["task_type"] = "command";
   out["batch_id"] = t.batch_id.empty() ? Json(nullptr) : Json(t.batch_id);
+  out["name"] = s.name.empty() ? Json(nullptr) : Json(s.name);
   out["command"] = s.command;
   out["arguments"] = s.arguments;
   out["env_vars"] = s.env;
+  out["working_dir"] = s.working_dir;
   out["required_cores"] = s.cores;
+  out["exclusive"] = s.exclusive;
+  out["cpus"] = s.cpus.empty() ? Json(nullptr) : Json(s.cpus);
   out["required_gpus"] = s.gpus;
   out["required_memory_bytes"] = s.memory_bytes ? Json(s.memory_bytes) : Json(nullptr);
   out["target_numa_node_id"] = or_null(s.numa);
@@ -85,11 +89,15 @@ Json task_shape(const store::TaskRecord& t, const std::filesystem::path& shared_
   out["attempt"] = s.attempt;
   out["retries"] = s.retries;
   out["time_limit_seconds"] = s.time_limit.count() > 0 ? Json(s.time_limit.count()) : Json(nullptr);
+  out["on_partition"] = s.lease.count() > 0 ? "stop" : "keep";
+  out["stop_signal"] = s.stop_signal;
+  out["stop_grace_seconds"] = s.stop_grace.count();
   out["priority"] = s.priority;
   out["target"] = t.target.empty() ? Json(nullptr) : Json(t.target);
   out["assigned_node"] = t.node.empty() ? Json(nullptr) : Json(t.node);
-  out["container_name"] = s.environment;
-  out["docker_image_name"] = s.environment;
+  out["container_name"] = s.registry_image.empty() ? Json(s.environment) : Json(nullptr);
+  out["registry_image"] = s.registry_image.empty() ? Json(nullptr) : Json(s.registry_image);
+  out["docker_image_name"] = !s.registry_image.empty() ? Json(s.registry_image) : s.runs_on_host() ? Json(nullptr) : Json(s.environment);
   out["docker_privileged"] = s.privileged;
   out["docker_mount_dirs"] = mounts;
   out["stdout_path"] = (shared_dir / s.stdout_file).string();
@@ -127,6 +135,7 @@ Json node_shape(const host::NodeView& n, const host::Usage& usage) {
   out["memory_total_bytes"] = d.memory_bytes;
   out["current_avg_temp"] = or_null(n.load.average_temperature);
   out["current_max_temp"] = or_null(n.load.maximum_temperature);
+  out["host_tasks"] = d.host_tasks ? Json(*d.host_tasks) : Json(nullptr);
   out["vm_capable"] = false;
   out["vfio_gpus"] = Json::array();
   out["runner_version"] = d.version;
@@ -137,6 +146,7 @@ Json node_detail_shape(const host::NodeView& n, const host::Usage& usage, const 
   Json out = node_shape(n, usage);
   out["memory_promised_bytes"] = usage.memory_bytes;
   out["gpus_in_use"] = usage.gpus;
+  out["exclusive_cpus"] = usage.cpus;
   std::set<std::string> environments;
   for (const auto& holding : n.holdings) environments.insert(holding.environment);
   out["environments"] = environments;

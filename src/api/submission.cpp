@@ -1,8 +1,11 @@
 // Parsing of what clients and runners send: every field is checked here, once.
+#include <algorithm>
+
 #include "api/fields.hpp"
 #include "api/shapes.hpp"
 #include "base/error.hpp"
 #include "base/strings.hpp"
+#include "docker/reference.hpp"
 
 namespace riverbox::api {
 namespace {
@@ -11,6 +14,9 @@ using nlohmann::json;
 
 constexpr std::int64_t kMaxPriority = 1000;
 constexpr size_t kMaxClientId = 200;
+constexpr size_t kMaxReference = 512;
+constexpr size_t kMaxName = 200;
+constexpr std::chrono::seconds kMaxTimeLimit{366 * 86400};
 constexpr size_t kMaxBatch = 10'000;
 
 int priority_of(const json& body) {
@@ -20,6 +26,29 @@ int priority_of(const json& body) {
                                                 : value->is_number_integer() && value->get<std::int64_t>() >= -kMaxPriority;  // below zero
   if (!fine) wrong("priority", "a whole number from -1000 to 1000");
   return value->get<int>();
+}
+
+std::chrono::seconds seconds_of(const json& body, const char* name, std::chrono::seconds otherwise, std::chrono::seconds most) {
+  return std::chrono::seconds(number(body, name, static_cast<std::uint64_t>(otherwise.count()), static_cast<std::uint64_t>(most.count())));
+}
+
+std::string name_of(const json& body) {
+  auto name = text(body, "name", "");
+  if (name.size() > kMaxName || printable(name, kMaxName) != name) wrong("name", "at most 200 bytes of text that can be printed");
+  return name;
+}
+
+std::string working_dir_of(const json& body, const std::string& otherwise) {
+  auto folder = text(body, "working_dir", otherwise);
+  if (!folder.starts_with('/')) wrong("working_dir", "an absolute path in the container");
+  return folder;
+}
+
+// A lease that is shorter than a few beats would end tasks for nothing.
+std::chrono::seconds lease_of(const json& body, const Config::Timing& timing) {
+  const auto policy = text(body, "on_partition", timing.on_partition);
+  if (policy != "keep" && policy != "stop") wrong("on_partition", "\"keep\" or \"stop\"");
+  return policy == "keep" ? std::chrono::seconds(0) : std::max(timing.lease, 3 * timing.heartbeat_interval);
 }
 
 std::map<std::string, std::string> variables(const json& body) {
@@ -58,6 +87,14 @@ std::vector<std::vector<int>> gpu_lists(const json& body, size_t targets) {
   return out;
 }
 
+// What only a container can have; the defaults of the configuration are for containers.
+void refuse_container_fields(const json& body, const std::string& version) {
+  const auto refuse = [](const std::string& what) { throw InvalidInput("a task without a container (NULL) " + what, "Leave it out, or name an environment with --container NAME."); };
+  if (!version.empty()) refuse("has no version: '@" + printable(version, 60) + "'");
+  if (flag(body, "privileged").value_or(false)) refuse("cannot be privileged: it has the rights of its user on the node");
+  if (field(body, "additional_mounts") && !texts(body, "additional_mounts").empty()) refuse("has no mounts: it sees the node as it is");
+}
+
 }  // namespace
 
 host::Submission parse_submission(const json& body, const Config& config) {
@@ -65,30 +102,42 @@ host::Submission parse_submission(const json& body, const Config& config) {
   auto type = text(body, "task_type", "command");
   if (type != "command") throw InvalidInput("task_type '" + printable(type) + "' is not supported by this host", "Only 'command' is.");
   auto& spec = out.spec;
+  spec.max_output_bytes = config.tasks.max_output;
   spec.command = text(body, "command", "");
   if (trim(spec.command).empty()) throw InvalidInput("field 'command' is empty: there is nothing to run");
   spec.arguments = texts(body, "arguments");
+  spec.name = name_of(body);
+  spec.working_dir = working_dir_of(body, spec.working_dir);
   spec.env = variables(body);
   spec.cores = static_cast<int>(number(body, "required_cores", 1, 100000));
+  spec.exclusive = flag(body, "exclusive").value_or(false);
+  if (spec.exclusive && spec.cores == 0) throw InvalidInput("field 'exclusive' needs 'required_cores' of 1 or more", "They are the CPUs that it gets for itself.");
   spec.memory_bytes = number(body, "required_memory_bytes", 0, 1ull << 50);
   if (spec.memory_bytes > 0 && spec.memory_bytes < (6u << 20)) throw InvalidInput("required_memory_bytes is too small", "Docker's minimum is 6 MiB.");
-  spec.environment = text(body, "container_name", config.docker.default_container_name);
-  if (spec.environment == "NULL")
-    throw InvalidInput("tasks without a container (NULL) are not supported by this host", "Name an environment with --container NAME.");
+  spec.registry_image = trim(text(body, "registry_image", ""));
+  if (spec.registry_image.empty()) spec.environment = text(body, "container_name", config.docker.default_container_name);
+  else docker::Reference::parse(spec.registry_image);  // what cannot be one is refused here
+  if (spec.registry_image.size() > kMaxReference) wrong("registry_image", "at most 512 bytes long");
   if (const size_t at = spec.environment.find('@'); at != std::string::npos) {  // NAME@VERSION
     out.version = spec.environment.substr(at + 1);
     spec.environment.resize(at);
     if (out.version.empty()) throw InvalidInput("field 'container_name' names no version after '@'", "Write NAME, or NAME@VERSION as `hakuriver.docker versions NAME` shows them.");
   }
-  spec.privileged = flag(body, "privileged").value_or(config.docker.tasks_privileged);
-  auto mounts = field(body, "additional_mounts") ? texts(body, "additional_mounts") : config.docker.additional_mounts;
-  for (const auto& mount : mounts) spec.mounts.push_back(MountSpec::parse(mount));
+  if (spec.runs_on_host()) {
+    refuse_container_fields(body, out.version);
+  } else {
+    spec.privileged = flag(body, "privileged").value_or(config.docker.tasks_privileged);
+    auto mounts = field(body, "additional_mounts") ? texts(body, "additional_mounts") : config.docker.additional_mounts;
+    for (const auto& mount : mounts) spec.mounts.push_back(MountSpec::parse(mount));
+  }
 
   out.may_wait = !flag(body, "no_wait").value_or(false);
   spec.priority = priority_of(body);
-  constexpr std::uint64_t kMaxSeconds = 366 * 86400;
   spec.retries = static_cast<int>(number(body, "retries", 0, 1000));
-  spec.time_limit = std::chrono::seconds(number(body, "time_limit_seconds", 0, kMaxSeconds));
+  spec.time_limit = seconds_of(body, "time_limit_seconds", spec.time_limit, kMaxTimeLimit);
+  spec.stop_signal = parse_stop_signal(text(body, "stop_signal", spec.stop_signal));
+  spec.stop_grace = seconds_of(body, "stop_grace_seconds", spec.stop_grace, kMaxStopGrace);
+  spec.lease = lease_of(body, config.timing);
   spec.gpu_count = static_cast<int>(number(body, "gpu_count", 0, 1023));
   for (const auto& id : texts(body, "after")) spec.after.push_back(TaskId::parse(id));
   if (!spec.after.empty() && !out.may_wait) throw InvalidInput("after and no_wait contradict each other", "Leave one of them out.");

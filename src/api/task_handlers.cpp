@@ -6,12 +6,9 @@
 #include "api/shapes.hpp"
 #include "base/error.hpp"
 #include "base/strings.hpp"
-#include "os/fd.hpp"
 
 namespace riverbox::api {
 namespace {
-
-constexpr size_t kMaxTextBytes = 64u << 20;  // of one log answered at once; followers have no limit
 
 Json shape(Call& call, const store::TaskRecord& task) { return task_shape(task, call.services.config.paths.shared_dir); }
 
@@ -45,13 +42,27 @@ std::string newest_archive(const environment::Share& share, const environment::E
                                : "There are: " + printable(known, 2000) + ".");
 }
 
+// What is submitted again is asked once more: the configuration may be another one, and so may the one who asks.
+void check_allowed(Call& call, std::vector<host::Submission>& submissions) {
+  for (size_t i = 0; i < submissions.size(); ++i) {
+    try {
+      call.services.task_policy.apply(submissions[i].spec, call.role);
+    } catch (const Forbidden& error) {
+      if (submissions.size() == 1) throw;
+      throw Forbidden("task " + std::to_string(i) + " of the batch: " + error.fact(), error.next());
+    }
+  }
+}
+
 // Each finds the archive that it is to run in; then they go to the state worker.
 void take(CallPtr call, std::vector<host::Submission> submissions, const std::string& client_id) {
   struct Found {
     std::string tarball, image;
   };
+  check_allowed(*call, submissions);
   std::map<std::pair<std::string, std::string>, Found> found;  // thousands of tasks have a few environments
   for (auto& submission : submissions) {
+    if (submission.spec.runs_on_host() || !submission.spec.registry_image.empty()) continue;  // there is no archive
     const auto name = environment::EnvironmentName::parse(submission.spec.environment);
     const auto [at, is_new] = found.try_emplace({name.str(), submission.version});
     if (is_new) {
@@ -65,37 +76,6 @@ void take(CallPtr call, std::vector<host::Submission> submissions, const std::st
   }
   on_lane(call, Lane::state, [call, submissions = std::move(submissions), client_id] {
     call->reply(submitted_shape(*call, call->services.tasks.submit(submissions, client_id)), 202);
-  });
-}
-
-std::string last_lines(std::string text, std::uint64_t lines) {
-  size_t at = text.size();
-  if (at > 0 && text[at - 1] == '\n') --at;
-  while (at > 0) {
-    if (text[at - 1] == '\n' && --lines == 0) break;
-    --at;
-  }
-  return text.substr(at);
-}
-
-void task_output(CallPtr call, bool is_stderr) {
-  auto task = call->services.tasks.get(TaskId::parse(call->parameter("id")));
-  on_lane(call, Lane::share, [call, task, is_stderr] {
-    auto path = call->services.config.paths.shared_dir / (is_stderr ? task.spec.stderr_file : task.spec.stdout_file);
-    std::string text;
-    try {
-      text = os::read_file(path, kMaxTextBytes);
-    } catch (const IoError& e) {
-      if (e.error_number() != ENOENT) throw;
-      if (call->dialect == Dialect::classic)
-        throw NotFound(std::string("Standard ") + (is_stderr ? "error" : "output") + " file not found (might not be generated yet).");
-    }
-    if (auto lines = call->request.query.find("lines"); lines != call->request.query.end()) {
-      auto count = parse_u64(lines->second);
-      if (!count || *count == 0) throw InvalidInput("'lines' must be a positive number");
-      text = last_lines(std::move(text), *count);
-    }
-    call->reply_text(valid_utf8(text));
   });
 }
 
@@ -145,7 +125,8 @@ void list_tasks(CallPtr call) {
 }
 
 void rerun_task(CallPtr call) {
-  const auto again = host::resubmission(call->services.tasks.get(TaskId::parse(call->parameter("id"))));
+  auto again = host::resubmission(call->services.tasks.get(TaskId::parse(call->parameter("id"))));
+  again.spec.max_output_bytes = call->services.config.tasks.max_output;
   on_lane(call, Lane::share, [call, again] { take(call, {again}, {}); });
 }
 
@@ -170,8 +151,5 @@ void control_task(CallPtr call) {
     call->responder->send(detail(502, verb + " of task " + id.str() + " failed on the runner: " + message));
   });
 }
-
-void task_stdout(CallPtr call) { task_output(call, false); }
-void task_stderr(CallPtr call) { task_output(call, true); }
 
 }  // namespace riverbox::api

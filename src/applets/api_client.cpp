@@ -157,12 +157,13 @@ std::string ApiClient::get_text(const std::string& path, std::chrono::millisecon
   return indented ? std::move(body) + "\n" : json_text(parse_answer(body, url_));
 }
 
-void ApiClient::copy_text(const std::string& path, const std::function<void(std::string_view)>& sink) {
+net::Response ApiClient::copy_text(const std::string& path, const std::function<void(std::string_view)>& sink) {
   net::HttpClient::Options options;
   options.total_timeout = std::chrono::milliseconds(0);
   options.on_body = sink;
-  const net::Response response = http_->request("GET", path, {}, options);
+  net::Response response = http_->request("GET", path, {}, options);
   if (response.status >= 300) refuse(response.status, response.body);
+  return response;
 }
 
 Json ApiClient::post(const std::string& path, const Json& body, std::chrono::milliseconds timeout) {

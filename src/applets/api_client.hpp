@@ -64,8 +64,8 @@ public:
   Json get(const std::string& path, std::chrono::milliseconds timeout = std::chrono::seconds(30));
   // The same as JSON text with two-space indent, in the order of the answer. One that the host indented itself is not taken apart: megabytes of it.
   std::string get_text(const std::string& path, std::chrono::milliseconds timeout = std::chrono::seconds(30));
-  // A text of any length, piece by piece.
-  void copy_text(const std::string& path, const std::function<void(std::string_view)>& sink);
+  // A text of any length, piece by piece. Returns the head of the answer.
+  net::Response copy_text(const std::string& path, const std::function<void(std::string_view)>& sink);
   Json post(const std::string& path, const Json& body = nullptr, std::chrono::milliseconds timeout = std::chrono::seconds(30));
   // For work that takes minutes: no time limit, progress as it comes. Cancelled when `cancel` is set.
   Json post_long(const std::string& path, const Json& body, const std::function<void(const Progress&)>& on_progress,

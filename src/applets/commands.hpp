@@ -13,6 +13,7 @@ int run_docker_shell(const Invocation& invocation);
 int run_host(const Invocation& invocation);
 int run_node(const Invocation& invocation);
 int run_runner(const Invocation& invocation);
+int run_supervise(const Invocation& invocation);
 int run_task(const Invocation& invocation);
 int run_up(const Invocation& invocation);
 int run_version(const Invocation& invocation);

@@ -43,7 +43,8 @@ int exit_code_of(ErrorKind kind) {
     case ErrorKind::timeout: return 75;
     case ErrorKind::cancelled: return kExitInterrupted;
     case ErrorKind::config: return 78;
-    case ErrorKind::io: return 74;
+    case ErrorKind::io:
+    case ErrorKind::no_space: return 74;
     case ErrorKind::internal: return 70;
   }
   return 70;

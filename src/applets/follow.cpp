@@ -47,12 +47,12 @@ struct Screen {
 class Follower {
 public:
   Follower(boost::asio::io_context& loop, const FollowOptions& options, TaskId id, Screen& screen, std::function<void()> ended)
-      : loop_(loop), options_(options), id_(id), screen_(screen), ended_(std::move(ended)), retry_(loop), last_contact_(Clock::now()) {}
+      : loop_(loop), options_(options), id_(id), screen_(screen), ended_(std::move(ended)), retry_(loop), shown_(options.from), last_contact_(Clock::now()) {}
 
   void connect() {
     net::WebSocketRequest request;
-    request.url = options_.url + "/api/tasks/" + id_.str() + "/attach?stdout_from=" + std::to_string(received_[0]) +
-                  "&stderr_from=" + std::to_string(received_[1]) + (attempt_ > 0 ? "&attempt=" + std::to_string(attempt_) : "");
+    request.url = options_.url + "/api/tasks/" + id_.str() + "/attach?stdout_from=" + std::to_string(shown_.bytes[0]) +
+                  "&stderr_from=" + std::to_string(shown_.bytes[1]) + (shown_.attempt > 0 ? "&attempt=" + std::to_string(shown_.attempt) : "");
     if (!options_.token.empty()) request.headers.emplace_back("Authorization", "Bearer " + options_.token);
     request.subprotocols = {kSubprotocol};
     net::connect_websocket(loop_, std::move(request), [this](net::WebSocketResult result) { connected(std::move(result)); });
@@ -98,7 +98,7 @@ private:
     if (frame.empty() || static_cast<unsigned char>(frame[0]) > 1) return;
     const size_t stream = static_cast<unsigned char>(frame[0]);
     const std::string_view bytes = frame.substr(1);
-    received_[stream] += bytes.size();
+    shown_.bytes[stream] += bytes.size();
     if (!options_.show_output) return;
     if (screen_.by_lines)
       screen_.out(stream == 1, lines_[stream].feed(bytes));
@@ -109,8 +109,8 @@ private:
   void event(const Json& json) {
     if (!json.is_object()) return;
     if (json.contains("task") && json["task"].is_object()) task_ = json["task"];
-    if (const std::int64_t attempt = task_.is_object() ? task_.value("attempt", std::int64_t{0}) : 0; attempt != attempt_) begin_attempt(attempt);
-    const std::string type = text_of(json, "type", ""), state = text_of(task_, "status", "") + "/" + std::to_string(attempt_);
+    if (const std::int64_t attempt = task_.is_object() ? task_.value("attempt", std::int64_t{0}) : 0; attempt != shown_.attempt) begin_attempt(attempt);
+    const std::string type = text_of(json, "type", ""), state = text_of(task_, "status", "") + "/" + std::to_string(shown_.attempt);
     if (state != std::exchange(state_, state)) options_.on_status(task_);
     if (type == "status") show_state();
     if (type == "end") finish();
@@ -118,11 +118,9 @@ private:
 
   // Its output is counted from its first byte.
   void begin_attempt(std::int64_t attempt) {
-    if (attempt_ > 0) {
+    if (shown_.attempt > 0)
       for (const size_t stream : {0u, 1u}) screen_.out(stream == 1, lines_[stream].rest());
-      received_[0] = received_[1] = 0;
-    }
-    attempt_ = attempt;
+    shown_ = {attempt, {0, 0}};
   }
 
   void show_state() {
@@ -166,8 +164,7 @@ private:
   std::shared_ptr<net::WebSocket> socket_;
   Json task_;
   std::string state_;
-  std::int64_t attempt_ = 0;                // 0: not known yet
-  std::uint64_t received_[2] = {0, 0};      // of this attempt
+  OutputPosition shown_;
   LineJoiner lines_[2];
   std::chrono::milliseconds delay_ = kFirstDelay;
   Clock::time_point last_contact_;

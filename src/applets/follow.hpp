@@ -9,11 +9,18 @@
 
 namespace riverbox::applets {
 
+// How much of an attempt's output has been shown.
+struct OutputPosition {
+  std::int64_t attempt = 0;            // 0: nothing has been
+  std::uint64_t bytes[2] = {0, 0};     // stdout, stderr
+};
+
 struct FollowOptions {
   std::string url, token;   // of the host
   bool show_state = true;   // a line on stderr while a task does not run yet; only on a terminal
   bool show_output = true;
   std::function<void(const Json& task)> on_status = [](const Json&) {};  // called when the state or the attempt of a task is another one than before
+  OutputPosition from = {};  // with one task
 };
 
 struct FollowResult {

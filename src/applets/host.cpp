@@ -1,14 +1,46 @@
 // riverbox host: the control plane.
+#include <filesystem>
 #include <optional>
+#include <system_error>
 
 #include "api/host_server.hpp"
 #include "applets/api_client.hpp"
 #include "applets/commands.hpp"
+#include "applets/exit_codes.hpp"
 #include "applets/output.hpp"
 #include "applets/serve.hpp"
+#include "base/strings.hpp"
+#include "base/time.hpp"
+#include "store/classic_import.hpp"
 #include "store/database.hpp"
 
 namespace riverbox::applets {
+
+namespace {
+
+std::string counted(size_t number, const std::string& what) { return std::to_string(number) + " " + what + (number == 1 ? "" : "s"); }
+
+int import_classic(const Arguments& arguments) {
+  const Config config = client_config(arguments);
+  const auto& ours = config.database.db_file;
+  std::error_code failed;  // Database says it
+  if (std::filesystem::create_directories(ours.parent_path(), failed)) std::filesystem::permissions(ours.parent_path(), std::filesystem::perms::owner_all, failed);
+  store::Database database(ours, store::kHostMigrations);
+  store::TaskRepository tasks(database);
+  const auto days = config.retention.tasks_days;
+  const auto result = store::import_classic(arguments.value("FILE"), tasks, days == 0 ? "" : to_rfc3339(wall_now() - std::chrono::hours(24) * days));
+  for (const std::string& problem : result.problems) write_err(arguments.full_name + ": left out: " + printable(problem, 1000) + "\n");
+  std::string text = "Imported " + counted(result.added, "task") + ".";
+  if (result.lost > 0) text += " Of them unfinished, and lost now: " + std::to_string(result.lost) + ".";
+  if (result.known > 0) text += " There already: " + std::to_string(result.known) + ".";
+  if (result.old > 0) text += " Older than [retention] tasks_days keeps them: " + std::to_string(result.old) + ".";
+  if (result.vps > 0) text += " Left out: " + std::to_string(result.vps) + " VPS.";
+  if (!result.problems.empty()) text += " Could not be read: " + std::to_string(result.problems.size()) + ".";
+  write_out(text + "\n");
+  return result.problems.empty() ? 0 : exit_code_of(ErrorKind::bad_data);
+}
+
+}  // namespace
 
 const Command& host_command() {
   static const Command command{
@@ -25,7 +57,12 @@ const Command& host_command() {
                        .summary = "Copy the database, also while the host runs",
                        .examples = "{host} backup /backup/riverbox-$(date +%F).db",
                        .details = "To go back to it: stop the host, put the file in the place of `database.db_file` and remove that one's -wal and -shm, start it again.",
-                       .arguments = {{.name = "FILE", .help = "the copy; nothing is overwritten", .complete = "files"}}}},
+                       .arguments = {{.name = "FILE", .help = "the copy; nothing is overwritten", .complete = "files"}}},
+                      {.name = "import-classic",
+                       .summary = "Take over the tasks of a HakuRiver host, also while this one runs",
+                       .examples = "{host} import-classic ~/hakuriver/cluster_management.db",
+                       .details = "Reads HakuRiver's database and changes nothing in it. What was unfinished there is lost. Again: only what is new.",
+                       .arguments = {{.name = "FILE", .help = "its database", .complete = "files"}}}},
       .alone = true,
   };
   return command;
@@ -38,6 +75,7 @@ int run_host(const Invocation& invocation) {
     write_out("Copied to " + arguments.value("FILE") + ".\n");
     return 0;
   }
+  if (arguments.command->name == "import-classic") return import_classic(arguments);
   boost::asio::io_context loop(1);
   std::optional<api::HostServer> server;
   naming_the_port_flag(arguments, [&] { server.emplace(loop, api::HostServerOptions{.config = daemon_config(arguments)}); });

@@ -38,6 +38,13 @@ Table::Cell status_of(const Json& node) {
 
 size_t gpus_of(const Json& node) { return node.contains("gpu_info") && node["gpu_info"].is_array() ? node["gpu_info"].size() : 0; }
 
+// "0, 1, 5"
+std::string number_list(const Json& numbers) {
+  std::vector<std::string> words;
+  for (const Json& number : numbers) words.push_back(number.dump());
+  return join(words, ", ");
+}
+
 Argument node_argument() { return {.name = "NODE", .help = "the name of the node", .complete = "nodes"}; }
 
 int show_node(const Arguments& arguments) {
@@ -49,6 +56,7 @@ int show_node(const Arguments& arguments) {
   print_field("status", status_of(node).text);
   print_field("last seen", short_time(node, "last_heartbeat"));
   print_field("cores", text_of(node, "cores_in_use") + " of " + text_of(node, "total_cores") + " in use");
+  if (node.contains("exclusive_cpus") && !node["exclusive_cpus"].empty()) print_field("exclusive", "CPUs " + number_list(node["exclusive_cpus"]));
   print_field("memory", bytes("memory_promised_bytes") + " of " + bytes("memory_total_bytes") + " promised to tasks");
   if (const size_t gpus = gpus_of(node)) print_field("GPUs", std::to_string(node["gpus_in_use"].size()) + " of " + std::to_string(gpus) + " in use");
   print_field("riverbox", text_of(node, "runner_version"));

@@ -118,15 +118,22 @@ std::vector<Option> submit_options() {
        .value = "NODE[:NUMA][::GPU,...]",
        .help = "where to run; repeat it for several nodes; without it the host chooses",
        .complete = "nodes"},
-      {.names = "--container", .value = "NAME[@VERSION]", .help = "the environment to run in, the newest version or this one", .complete = "environments"},
+      {.names = "--container", .value = "NAME[@VERSION]", .help = "the environment to run in, the newest version or this one; NULL: on the node itself", .complete = "environments"},
+      {.names = "--image", .value = "REFERENCE", .help = "an image that the node pulls from a registry, instead of an environment"},
       {.names = "--cores", .value = "N", .help = "cores to reserve (1); 0 = no limit"},
+      {.names = "--exclusive", .help = "so many CPUs for itself, as --cores says"},
       {.names = "--memory", .value = "SIZE", .help = "memory limit: 512M, 4G, ..."},
       {.names = "--gpus", .value = "N", .help = "so many GPUs, whichever are free (with --target NODE::0,1: these)"},
       {.names = "--priority", .value = "N", .help = "from -1000 to 1000 (0); higher starts earlier"},
       {.names = "--after", .value = "TASK", .help = "start when this task has completed; repeatable", .complete = "tasks"},
       {.names = "--retry", .value = "N", .help = "try again so often, when it fails or its node is lost"},
       {.names = "--time", .value = "LIMIT", .help = "end it after so long: 90s, 30m, 2h, 1d12h, 12:30:00"},
+      {.names = "--stop-signal", .value = "SIGNAL", .help = "what asks it to end (TERM): INT, USR1, ..."},
+      {.names = "--grace", .value = "TIME", .help = "how long it may take to end then, before SIGKILL (10s)"},
+      {.names = "--on-partition", .value = "keep|stop", .help = "when its node cannot reach the host: let it run on, or end it there", .complete = "keep|stop"},
       {.names = "--no-wait", .help = "refuse what cannot start now, instead of queueing it"},
+      {.names = "--name", .value = "NAME", .help = "what you call it"},
+      {.names = "--workdir", .value = "PATH", .help = "where in the container it starts (/shared)"},
       {.names = "--env", .value = "KEY=VALUE", .help = "an environment variable; repeatable"},
       {.names = "--mount", .value = "HOST:CONTAINER[:ro]", .help = "an extra mount; repeatable"},
       {.names = "--privileged", .help = "run the container privileged"},
@@ -144,14 +151,24 @@ Json submission(const Arguments& arguments) {
   body["command"] = arguments.tail.front();
   body["arguments"] = std::vector<std::string>(arguments.tail.begin() + 1, arguments.tail.end());
   body["env_vars"] = environment_variables(arguments);
+  if (const auto name = arguments.find("--name")) body["name"] = *name;
+  if (const auto folder = arguments.find("--workdir")) body["working_dir"] = *folder;
   const std::string cores = arguments.value("--cores", "1");
   const auto core_count = parse_u64(cores);
   if (!core_count || *core_count > 1u << 20) throw UsageError("--cores: '" + cores + "' is no number of cores.");
   body["required_cores"] = *core_count;
+  if (arguments.has("--exclusive")) body["exclusive"] = true;
+  if (arguments.has("--exclusive") && *core_count == 0) throw UsageError("--exclusive: --cores 0 leaves nothing that it could have for itself.");
   if (const auto gpus = arguments.find("--gpus")) body["gpu_count"] = whole_number("--gpus", *gpus);
   if (const auto priority = arguments.find("--priority")) body["priority"] = whole_number("--priority", *priority);
   if (const auto retries = arguments.find("--retry")) body["retries"] = whole_number("--retry", *retries);
   if (const auto limit = arguments.find("--time")) body["time_limit_seconds"] = option_value("--time", [&limit] { return parse_duration(*limit); }).count();
+  if (const auto signal = arguments.find("--stop-signal")) body["stop_signal"] = option_value("--stop-signal", [&signal] { return parse_stop_signal(*signal); });
+  if (const auto grace = arguments.find("--grace")) body["stop_grace_seconds"] = option_value("--grace", [&grace] { return parse_duration(*grace); }).count();
+  if (const auto policy = arguments.find("--on-partition")) {
+    if (*policy != "keep" && *policy != "stop") throw UsageError("--on-partition: '" + *policy + "' is neither keep nor stop.");
+    body["on_partition"] = *policy;
+  }
   if (const auto after = arguments.all("--after"); !after.empty()) body["after"] = after;
   if (arguments.has("--no-wait")) body["no_wait"] = true;
   body["required_memory_bytes"] = nullptr;
@@ -160,6 +177,7 @@ Json submission(const Arguments& arguments) {
   add_targets(body, arguments);
   const auto container = arguments.find("--container");
   body["container_name"] = container ? Json(*container) : Json(nullptr);
+  if (const auto image = arguments.find("--image")) body["registry_image"] = *image;
   body["privileged"] = arguments.has("--privileged") ? Json(true) : Json(nullptr);
   body["additional_mounts"] = nullptr;
   for (const std::string& mount : arguments.all("--mount"))

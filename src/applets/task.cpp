@@ -50,12 +50,14 @@ const Command& task_command() {
                       command_subcommand(), logs_subcommand(),
                       {.name = "stdout",
                        .summary = "Print a task's stdout",
-                       .examples = "{task} stdout 7265342119845888000",
-                       .arguments = {task_argument()}},
+                       .examples = "{task} stdout 7265342119845888000\n{task} stdout --tail 20 7265342119845888000",
+                       .arguments = {task_argument()},
+                       .options = {tail_option()}},
                       {.name = "stderr",
                        .summary = "Print a task's stderr",
                        .examples = "{task} stderr 7265342119845888000",
-                       .arguments = {task_argument()}}},
+                       .arguments = {task_argument()},
+                       .options = {tail_option()}}},
   };
   return command;
 }

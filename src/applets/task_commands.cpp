@@ -8,6 +8,7 @@
 #include "base/ids.hpp"
 #include "base/strings.hpp"
 #include "base/time.hpp"
+#include "net/http.hpp"
 
 namespace riverbox::applets {
 
@@ -21,6 +22,37 @@ TaskId task_id(const Arguments& arguments) {
   }
 }
 
+std::string tail_query(const Arguments& arguments) {
+  const auto lines = arguments.find("--tail");
+  if (!lines) return {};
+  if (!parse_u64(*lines)) throw UsageError("'" + *lines + "' is no number of lines.", "Example: --tail 20");
+  return "?tail=" + *lines;
+}
+
+// Prints what there is of both streams, or its last lines. Returns how far that is, as far as the host says it.
+OutputPosition copy_output(ApiClient& api, TaskId id, const std::string& query) {
+  OutputPosition end;
+  for (const bool is_stderr : {false, true}) {
+    std::uint64_t copied = 0;
+    try {
+      const net::Response head = api.copy_text("/api/tasks/" + id.str() + (is_stderr ? "/stderr" : "/stdout") + query, [&](std::string_view bytes) {
+        copied += bytes.size();
+        is_stderr ? write_err(bytes) : write_out(bytes);
+      });
+      const auto number = [&head](std::string_view name) {
+        for (const auto& [key, value] : head.headers)
+          if (key == name) return parse_u64(value).value_or(0);
+        return 0ull;
+      };
+      end.attempt = static_cast<std::int64_t>(number("riverbox-attempt"));
+      end.bytes[is_stderr] = number("riverbox-offset") + copied;
+    } catch (const HostRefusal& refusal) {
+      if (refusal.http_status() != 404) throw;  // a task that has not run yet has no files; that is no error
+    }
+  }
+  return end.attempt > 0 ? end : OutputPosition{};
+}
+
 }  // namespace
 
 int show_status(const Invocation&, const Arguments& arguments) {
@@ -28,11 +60,14 @@ int show_status(const Invocation&, const Arguments& arguments) {
   const Json task = api.get("/api/status/" + task_id(arguments).str());
   if (wants_json(arguments)) return print(task);
   print_field("task", text_of(task, "task_id"));
+  if (const std::string name = text_of(task, "name", ""); !name.empty()) print_field("name", name);
   print_field("status", text_of(task, "status"));
   print_field("command", command_line_of(task));
   print_field("node", text_of(task, "assigned_node"));
   const std::string version = text_of(task, "version", "");
-  print_field("environment", text_of(task, "container_name") + (version.empty() ? "" : "@" + version));
+  const std::string image = text_of(task, "registry_image", "");
+  if (image.empty()) print_field("environment", text_of(task, "container_name") + (version.empty() ? "" : "@" + version));
+  else print_field("image", image);
   print_field("exit code", text_of(task, "exit_code"));
   if (!text_of(task, "error_message", "").empty()) print_field("message", text_of(task, "error_message"));
   print_field("submitted", short_time(task, "submitted_at"));
@@ -98,30 +133,21 @@ int command_task(const Arguments& arguments, const std::string& action) {
 
 int show_stream(const Arguments& arguments, const std::string& stream) {
   const TaskId id = task_id(arguments);
+  const std::string query = tail_query(arguments);
   ApiClient api(client_config(arguments));
-  api.copy_text("/api/tasks/" + id.str() + "/" + stream, write_out);
+  api.copy_text("/api/tasks/" + id.str() + "/" + stream + query, write_out);
   return 0;
 }
 
 int show_logs(const Invocation& invocation, const Arguments& arguments) {
   const TaskId id = task_id(arguments);
-  const Config config = client_config(arguments);
-  ApiClient api(config);
+  const std::string query = tail_query(arguments);
+  ApiClient api(client_config(arguments));
   const Json task = api.get("/api/status/" + id.str());  // an unknown task is told as such
-  if (!arguments.has("--follow")) {
-    // A task that has not run yet has no files; that is no error.
-    const auto copy = [&](const char* stream, void (*sink)(std::string_view)) {
-      try {
-        api.copy_text("/api/tasks/" + id.str() + "/" + stream, sink);
-      } catch (const HostRefusal& refusal) {
-        if (refusal.http_status() != 404) throw;
-      }
-    };
-    copy("stdout", write_out);
-    copy("stderr", write_err);
-    return 0;
-  }
-  const FollowResult result = follow_tasks({.url = api.url(), .token = api.token()}, {id});
+  OutputPosition from;
+  if (!arguments.has("--follow") || !query.empty()) from = copy_output(api, id, query);
+  if (!arguments.has("--follow")) return 0;
+  const FollowResult result = follow_tasks({.url = api.url(), .token = api.token(), .from = from}, {id});
   if (result.interrupted) return kExitInterrupted;
   const std::string ending = ending_of(result.tasks.at(0));
   if (!ending.empty()) write_err(arguments.full_name + ": " + printable(ending, 2000) + "\n");
@@ -142,6 +168,8 @@ int list_tasks(const Invocation& invocation, const Arguments& arguments) {
   write_out(table_of_tasks(tasks).render(stdout_has_colours()));
   return 0;
 }
+
+Option tail_option() { return {.names = "--tail", .value = "N", .help = "only the last N lines of what there is so far"}; }
 
 Argument task_argument() { return {.name = "TASK", .help = "the id of the task", .complete = "tasks"}; }
 
@@ -171,10 +199,10 @@ Command command_subcommand() {
 Command logs_subcommand() {
   return {.name = "logs",
           .summary = "Print a task's output",
-          .examples = "{client} logs 7265342119845888000\n{client} logs -f 7265342119845888000",
+          .examples = "{client} logs 7265342119845888000\n{client} logs -f --tail 20 7265342119845888000",
           .details = "Prints the task's stdout on stdout and its stderr on stderr, what there is so far.",
           .arguments = {task_argument()},
-          .options = {{.names = "-f,--follow", .help = "go on until the task ends"}}};
+          .options = {{.names = "-f,--follow", .help = "go on until the task ends"}, tail_option()}};
 }
 
 }  // namespace riverbox::applets

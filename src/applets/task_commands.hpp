@@ -30,6 +30,8 @@ int command_task(const Arguments& arguments, const std::string& action);  // pau
 int rerun_task(const Invocation& invocation, const Arguments& arguments);
 int watch_task(const Invocation& invocation, const Arguments& arguments);
 int show_logs(const Invocation& invocation, const Arguments& arguments);
+// --tail of the commands that print output.
+Option tail_option();
 // One stream of a task, "stdout" or "stderr", as data on stdout.
 int show_stream(const Arguments& arguments, const std::string& stream);
 int list_tasks(const Invocation& invocation, const Arguments& arguments);

@@ -41,7 +41,7 @@ Table table_of_tasks(const Json& tasks) {
   Table table({"TASK", "STATUS", "NODE", "ENVIRONMENT", "SUBMITTED", "COMMAND"});
   for (const Json& task : tasks) {
     const std::string status = text_of(task, "status"), command = command_line_of(task);
-    table.add({text_of(task, "task_id"), {status, colour_of_state(status)}, text_of(task, "assigned_node"), text_of(task, "container_name"),
+    table.add({text_of(task, "task_id"), {status, colour_of_state(status)}, text_of(task, "assigned_node"), text_of(task, "container_name", text_of(task, "registry_image")),
                short_time(task, "submitted_at"), command.size() > 60 ? command.substr(0, complete_utf8_prefix(command.substr(0, 57))) + "..." : command});
   }
   return table;

@@ -29,11 +29,12 @@ using Toml = toml::basic_value<toml::discard_comments, std::map, std::vector>;
 // ---- the table: one row per key. File, environment, warnings and show() all come from it.
 
 struct Row {
-  using Field = std::variant<std::string*, fs::path*, std::uint16_t*, int*, seconds*, bool*, std::vector<std::string>*>;
+  using Field = std::variant<std::string*, fs::path*, std::uint16_t*, int*, std::uint64_t* /* a size in bytes */, seconds*, bool*, std::vector<std::string>*>;
   std::string_view section, key;
   Field field;
   std::vector<std::string_view> choices = {};  // allowed texts; empty: any
   bool secret = false;
+  std::int64_t least = 1;  // of numbers
 
   std::string name() const { return section.empty() ? std::string(key) : fmt::format("{}.{}", section, key); }
   std::string variable() const {
@@ -67,8 +68,12 @@ std::vector<Row> rows_of(Config& c) {
       {"timing", "heartbeat_interval", &c.timing.heartbeat_interval},
       {"timing", "heartbeat_timeout_factor", &c.timing.heartbeat_timeout_factor},
       {"timing", "cleanup_check_interval", &c.timing.cleanup_check_interval},
-      {"timing", "lost_after", &c.timing.lost_after},
+      {"timing", "lost_after", &c.timing.lost_after, {}, false, 0},
+      {"timing", "on_partition", &c.timing.on_partition, {"keep", "stop"}},
+      {"timing", "lease", &c.timing.lease},
       {"timing", "resource_check_interval", &c.timing.resource_check_interval},
+      {"retention", "tasks_days", &c.retention.tasks_days, {}, false, 0},
+      {"retention", "logs_days", &c.retention.logs_days, {}, false, 0},
       {"environment", "runner_user", &c.environment.runner_user},
       {"docker", "prefix", &c.docker.prefix, {"hakuriver", "kohakuriver"}},
       {"docker", "endpoint", &c.docker.endpoint},
@@ -76,6 +81,9 @@ std::vector<Row> rows_of(Config& c) {
       {"docker", "default_container_name", &c.docker.default_container_name},
       {"docker", "initial_base_image", &c.docker.initial_base_image},
       {"docker", "tasks_privileged", &c.docker.tasks_privileged},
+      {"docker", "tasks_pids_limit", &c.docker.tasks_pids_limit, {}, false, 0},
+      {"docker", "tasks_network", &c.docker.tasks_network},
+      {"docker", "tasks_subnet", &c.docker.tasks_subnet},
       {"docker", "additional_mounts", &c.docker.additional_mounts},
       {"docker", "keep_versions", &c.docker.keep_versions},
       {"docker", "compression", &c.docker.compression, {"none", "gzip"}},
@@ -83,12 +91,16 @@ std::vector<Row> rows_of(Config& c) {
       {"docker", "remove_superseded_images", &c.docker.remove_superseded_images},
       {"docker", "preload", &c.docker.preload},
       {"docker", "image_sync_timeout", &c.docker.image_sync_timeout},
+      {"tasks", "allow_privileged", &c.tasks.allow_privileged},
+      {"tasks", "allowed_mounts", &c.tasks.allowed_mounts},
+      {"tasks", "max_output", &c.tasks.max_output},
       {"security", "auth", &c.security.auth, {"token", "none"}},
       {"security", "token", &c.security.token, {}, true},
       {"security", "token_file", &c.security.token_file},
       {"security", "allowed_origins", &c.security.allowed_origins},
       {"security", "allowed_hosts", &c.security.allowed_hosts},
       {"runner", "name", &c.runner.name},
+      {"runner", "allow_host_tasks", &c.runner.allow_host_tasks},
   };
 }
 
@@ -101,13 +113,15 @@ Overloaded(Cases...) -> Overloaded<Cases...>;
 
 std::string expected(const Row& row) {
   if (!row.choices.empty()) return fmt::format("\"{}\"", fmt::join(row.choices, "\" or \""));
-  return std::visit(Overloaded{[](std::string*) { return "a string"; },
-                               [](fs::path*) { return "a path in quotes"; },
-                               [](std::uint16_t*) { return "a whole number from 0 to 65535"; },
-                               [](int*) { return "a whole number, at least 1"; },
-                               [](seconds*) { return "a whole number of seconds, at least 1"; },
-                               [](bool*) { return "true or false"; },
-                               [](std::vector<std::string>*) { return "a list of strings"; }},
+  using Text = std::string;
+  return std::visit(Overloaded{[](std::string*) -> Text { return "a string"; },
+                               [](fs::path*) -> Text { return "a path in quotes"; },
+                               [](std::uint64_t*) -> Text { return "a size such as \"512M\" or \"4GiB\", or 0"; },
+                               [](std::uint16_t*) -> Text { return "a whole number from 0 to 65535"; },
+                               [&](int*) -> Text { return fmt::format("a whole number, at least {}", row.least); },
+                               [&](seconds*) -> Text { return fmt::format("a whole number of seconds, at least {}", row.least); },
+                               [](bool*) -> Text { return "true or false"; },
+                               [](std::vector<std::string>*) -> Text { return "a list of strings"; }},
                     row.field);
 }
 
@@ -115,6 +129,14 @@ fs::path absolute_path(std::string_view text) {
   if (text == "~") return home_dir();
   if (text.starts_with("~/")) return home_dir() / text.substr(2);
   return fs::absolute(fs::path(text)).lexically_normal();
+}
+
+std::optional<std::uint64_t> size_of(const std::string& text) {
+  try {
+    return parse_bytes(text);
+  } catch (const InvalidInput&) {
+    return std::nullopt;
+  }
 }
 
 // One value as it comes from a file or a variable; false: it does not fit the row.
@@ -128,11 +150,15 @@ bool assign(const Row& row, const Raw& raw) {
   return std::visit(
       Overloaded{[&](std::string* field) { return text && (*field = *text, true); },
                  [&](fs::path* field) { return text && !text->empty() && (*field = absolute_path(*text), true); },
+                 [&](std::uint64_t* field) {
+                   const auto size = text ? size_of(*text) : number && *number >= 0 ? std::optional(static_cast<std::uint64_t>(*number)) : std::nullopt;
+                   return size && (*field = *size, true);
+                 },
                  [&](std::uint16_t* field) {
                    return number && *number >= 0 && *number <= 65535 && (*field = static_cast<std::uint16_t>(*number), true);
                  },
-                 [&](int* field) { return number && *number >= 1 && *number <= 1'000'000 && (*field = static_cast<int>(*number), true); },
-                 [&](seconds* field) { return number && *number >= 1 && *number <= 1'000'000'000 && (*field = seconds(*number), true); },
+                 [&](int* field) { return number && *number >= row.least && *number <= 1'000'000 && (*field = static_cast<int>(*number), true); },
+                 [&](seconds* field) { return number && *number >= row.least && *number <= 1'000'000'000 && (*field = seconds(*number), true); },
                  [&](bool* field) {
                    const bool* flag = std::get_if<bool>(&raw);
                    return flag && (*field = *flag, true);
@@ -417,6 +443,7 @@ std::string as_toml(const Row& row) {
                                [](const fs::path* field) { return toml_string(field->string()); },
                                [](const std::uint16_t* field) { return std::to_string(*field); },
                                [](const int* field) { return std::to_string(*field); },
+                               [](const std::uint64_t* field) { return std::to_string(*field); },
                                [](const seconds* field) { return std::to_string(field->count()); },
                                [](const bool* field) { return std::string(*field ? "true" : "false"); },
                                [](const std::vector<std::string>* field) {

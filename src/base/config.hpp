@@ -36,8 +36,14 @@ struct Config {
     int heartbeat_timeout_factor = 6;
     std::chrono::seconds cleanup_check_interval{10};
     std::chrono::seconds lost_after{600};  // without a word of their node, tasks are called lost; 0 = never
+    std::string on_partition = "keep";     // what becomes of a task whose node cannot reach the host: keep, stop
+    std::chrono::seconds lease{300};       // after so long without a word of the host a node ends those that are to stop
     std::chrono::seconds resource_check_interval{1};
   } timing;
+  struct Retention {
+    int tasks_days = 365;  // after its end a task is known so long; 0 = for ever
+    int logs_days = 0;     // its output is kept so long; 0 = for ever
+  } retention;
   struct Environment {
     std::string runner_user;
   } environment;
@@ -48,6 +54,9 @@ struct Config {
     std::string default_container_name = "hakuriver-base";
     std::string initial_base_image = "python:3.12-alpine";
     bool tasks_privileged = false;
+    int tasks_pids_limit = 16384;      // processes and threads of one task; 0 = no limit
+    std::string tasks_network;         // that their containers join; empty: <prefix>-net, made when it is missing
+    std::string tasks_subnet = "172.30.0.0/16";  // of <prefix>-net
     std::vector<std::string> additional_mounts;
     int keep_versions = 1;
     std::string compression = "none";  // of the layers in archives: none, gzip
@@ -56,6 +65,11 @@ struct Config {
     bool preload = true;  // a new version goes to the nodes that used the environment lately
     std::chrono::seconds image_sync_timeout{600};  // also $DOCKER_IMAGE_SYNC_TIMEOUT
   } docker;
+  struct Tasks {
+    bool allow_privileged = false;            // what those may ask for who are not administrators
+    std::vector<std::string> allowed_mounts;  // likewise: "PATH" or "PATH:ro"
+    std::uint64_t max_output = 1ull << 30;    // bytes that are kept of each stream of an attempt; 0 = all
+  } tasks;
   struct Security {
     std::string auth = "token";  // or "none"
     std::string token;           // given in the file or $RIVERBOX_TOKEN
@@ -64,6 +78,7 @@ struct Config {
   } security;
   struct Runner {
     std::string name;  // default: the machine's host name
+    bool allow_host_tasks = false;  // tasks without a container run here, as environment.runner_user
   } runner;
   std::string host_url;  // --host / $RIVERBOX_HOST; empty: from network.host_reachable_address and host_port
 

@@ -1,5 +1,6 @@
 #include "base/error.hpp"
 
+#include <cerrno>
 #include <cstring>
 
 namespace riverbox {
@@ -11,7 +12,7 @@ Error::Error(ErrorKind kind, std::string what, std::string next)
       next_(std::move(next)) {}
 
 IoError::IoError(const std::string& action, int error_number, std::string next)
-    : Error(ErrorKind::io, "cannot " + action + ": " + std::strerror(error_number), std::move(next)),
+    : Error(error_number == ENOSPC || error_number == EDQUOT ? ErrorKind::no_space : ErrorKind::io, "cannot " + action + ": " + std::strerror(error_number), std::move(next)),
       error_number_(error_number) {}
 
 }  // namespace riverbox

@@ -21,6 +21,7 @@ enum class ErrorKind {
   cancelled,      // the caller gave up                     499, exit 130
   config,         // configuration file or key              500, exit 78
   io,             // disk, share, permission                500, exit 74
+  no_space,       // a disk, the share or a quota is full   507, exit 74
   internal,       // a bug or an unexpected answer          500, exit 70
 };
 

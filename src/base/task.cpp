@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <csignal>
+#include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -163,6 +165,36 @@ MountSpec MountSpec::parse(std::string_view text) {
 
 std::string MountSpec::str() const { return source + ":" + target + (read_only ? ":ro" : ""); }
 
+std::string parse_stop_signal(std::string_view text) {
+  const auto refuse = [&](std::string_view why) {
+    return InvalidInput(fmt::format("\"{}\" {}", printable(text, 40), why), "Write a name such as TERM, INT or USR1.");
+  };
+  std::string name(trim(text));
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : static_cast<char>(c); });
+  if (name.starts_with("SIG")) name.erase(0, 3);
+  if (name.starts_with("RTMIN+") || name.starts_with("RTMAX-")) {
+    const auto offset = parse_u64(std::string_view(name).substr(6));
+    if (!offset || *offset > 30) throw refuse("is not the name of a signal");
+    return fmt::format("SIG{}{}", name.substr(0, 6), *offset);
+  }
+  const auto number = parse_u64(name);
+  for (int signal = 1; signal < 32; ++signal) {
+    const char* known = sigabbrev_np(signal);
+    if (!known || (name != known && number != static_cast<unsigned>(signal))) continue;
+    if (signal == SIGSTOP || signal == SIGCONT) throw refuse("ends no process");
+    return fmt::format("SIG{}", known);
+  }
+  throw refuse("is not the name of a signal");
+}
+
+int signal_number(std::string_view name) {
+  if (name.starts_with("SIGRTMIN+")) return SIGRTMIN + static_cast<int>(parse_u64(name.substr(9)).value_or(0));
+  if (name.starts_with("SIGRTMAX-")) return SIGRTMAX - static_cast<int>(parse_u64(name.substr(9)).value_or(0));
+  for (int signal = 1; signal < 32; ++signal)
+    if (const char* known = sigabbrev_np(signal); known && name.starts_with("SIG") && name.substr(3) == known) return signal;
+  throw InvalidInput(fmt::format("\"{}\" is not the name of a signal", printable(name, 40)));
+}
+
 void to_json(json& j, const TaskSpec& spec) {
   json mounts = json::array(), after = json::array();
   for (const TaskId id : spec.after) after.push_back(id.str());
@@ -170,10 +202,13 @@ void to_json(json& j, const TaskSpec& spec) {
   j = json{{"id", spec.id.str()},
            {"attempt", spec.attempt},
            {"epoch", spec.epoch},
+           {"name", spec.name},
            {"command", spec.command},
            {"arguments", spec.arguments},
            {"env", spec.env},
            {"cores", spec.cores},
+           {"exclusive", spec.exclusive},
+           {"cpus", spec.cpus},
            {"memory_bytes", spec.memory_bytes},
            {"numa", spec.numa ? json(*spec.numa) : json()},
            {"gpus", spec.gpus},
@@ -182,14 +217,20 @@ void to_json(json& j, const TaskSpec& spec) {
            {"priority", spec.priority},
            {"retries", spec.retries},
            {"time_limit_s", spec.time_limit.count()},
+           {"lease_s", spec.lease.count()},
+           {"stop_signal", spec.stop_signal},
+           {"stop_grace_s", spec.stop_grace.count()},
+           {"registry_image", spec.registry_image},
            {"environment", spec.environment},
            {"tarball", spec.tarball},
            {"exact", spec.exact},
            {"privileged", spec.privileged},
            {"mounts", std::move(mounts)},
+           {"mount_roots", spec.mount_roots},
            {"working_dir", spec.working_dir},
            {"stdout_file", spec.stdout_file},
-           {"stderr_file", spec.stderr_file}};
+           {"stderr_file", spec.stderr_file},
+           {"max_output_bytes", spec.max_output_bytes}};
 }
 
 void from_json(const json& j, TaskSpec& spec) {
@@ -198,10 +239,13 @@ void from_json(const json& j, TaskSpec& spec) {
   spec.id = read_id(j);
   read<int>(j, "attempt", spec.attempt, 1);
   read<std::int64_t>(j, "epoch", spec.epoch, 0);
+  read(j, "name", spec.name);
   read(j, "command", spec.command);
   read(j, "arguments", spec.arguments, as_text);
   if (const json* env = find_field(j, "env")) spec.env = as_environment(*env);
   read<int>(j, "cores", spec.cores, 0);
+  read(j, "exclusive", spec.exclusive);
+  read(j, "cpus", spec.cpus, [](const json& value, const std::string& field) { return as_integer<int>(value, field, 0); });
   read<std::uint64_t>(j, "memory_bytes", spec.memory_bytes, 0);
   if (const json* numa = find_field(j, "numa")) spec.numa = as_integer<int>(*numa, "numa", 0);
   read(j, "gpus", spec.gpus, [](const json& value, const std::string& field) { return as_integer<int>(value, field, 0); });
@@ -212,14 +256,24 @@ void from_json(const json& j, TaskSpec& spec) {
   std::int64_t seconds = 0;
   read<std::int64_t>(j, "time_limit_s", seconds, 0);
   spec.time_limit = std::chrono::seconds(seconds);
+  std::int64_t lease = 0;
+  read<std::int64_t>(j, "lease_s", lease, 0);
+  spec.lease = std::chrono::seconds(lease);
+  if (const json* signal = find_field(j, "stop_signal")) spec.stop_signal = parse_stop_signal(as_text(*signal, "stop_signal"));
+  std::int64_t grace = spec.stop_grace.count();
+  read<std::int64_t>(j, "stop_grace_s", grace, 0);
+  spec.stop_grace = std::min(std::chrono::seconds(grace), kMaxStopGrace);
+  read(j, "registry_image", spec.registry_image);
   read(j, "environment", spec.environment);
   read(j, "tarball", spec.tarball);
   read(j, "exact", spec.exact);
   read(j, "privileged", spec.privileged);
   read(j, "mounts", spec.mounts, [](const json& value, const std::string& field) { return MountSpec::parse(as_text(value, field)); });
+  read(j, "mount_roots", spec.mount_roots, as_text);
   read(j, "working_dir", spec.working_dir);
   read(j, "stdout_file", spec.stdout_file);
   read(j, "stderr_file", spec.stderr_file);
+  read<std::uint64_t>(j, "max_output_bytes", spec.max_output_bytes, 0);
 }
 
 std::vector<std::string> task_argv(const TaskSpec& spec) {

@@ -31,15 +31,26 @@ struct MountSpec {
   std::string str() const;
 };
 
+// What ends a task: "INT", "SIGINT" and "2" are "SIGINT", "RTMIN+3" is "SIGRTMIN+3". Throws InvalidInput, also for STOP and CONT.
+std::string parse_stop_signal(std::string_view text);
+// The number of a signal of this machine, by such a name. Throws InvalidInput.
+int signal_number(std::string_view name);
+inline constexpr std::chrono::seconds kMaxStopGrace{3600};
+// The name of no environment: the task runs without a container, as a process of its node. As HakuRiver writes it.
+inline constexpr std::string_view kNoContainer = "NULL";
+
 // Everything a runner needs to start one attempt of a task.
 struct TaskSpec {
   TaskId id;
   int attempt = 1;
   std::int64_t epoch = 1;
+  std::string name;                    // what its user calls it; may be empty
   std::string command;
   std::vector<std::string> arguments;
   std::map<std::string, std::string> env;
   int cores = 1;                       // 0 = no limit
+  bool exclusive = false;              // CPUs of its own, as many as `cores`
+  std::vector<int> cpus;               // those it may run on, given by the host at its start; empty: all
   std::uint64_t memory_bytes = 0;      // 0 = no limit
   std::optional<int> numa;
   std::vector<int> gpus;
@@ -48,13 +59,21 @@ struct TaskSpec {
   int priority = 0;                    // higher starts earlier
   int retries = 0;                     // so many more attempts, when one fails or is lost
   std::chrono::seconds time_limit{0};  // it is ended after so long; 0 = no limit
+  std::chrono::seconds lease{0};       // its node ends it after so long without a word of the host; 0 = it runs on
+  std::string stop_signal = "SIGTERM";  // asks it to end; SIGKILL follows after `stop_grace`
+  std::chrono::seconds stop_grace{10};
+  std::string registry_image;          // a reference that the runner pulls, instead of an environment
   std::string environment;             // name of the environment (parsed by the runner)
   std::string tarball;                 // the newest archive the host knew at dispatch; may be empty
   bool exact = false;                  // this tarball and no newer one (NAME@VERSION)
   bool privileged = false;
   std::vector<MountSpec> mounts;
+  std::vector<std::string> mount_roots;  // rules (base/mount_rule.hpp) that the sources must obey when their links are followed; empty: none
   std::string working_dir = "/shared";
   std::string stdout_file, stderr_file;  // relative to the share
+  std::uint64_t max_output_bytes = 0;    // of each of them; what is beyond is not kept. 0 = no limit
+
+  bool runs_on_host() const { return environment == kNoContainer; }
 };
 void to_json(nlohmann::json& j, const TaskSpec& spec);
 void from_json(const nlohmann::json& j, TaskSpec& spec);

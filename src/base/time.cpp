@@ -74,13 +74,17 @@ bool parse_offset(Reader& in, int& offset_minutes) {
   return true;
 }
 
-bool parse_civil(std::string_view text, Civil& civil) {
-  Reader in(text);
+bool parse_clock(Reader& in, Civil& civil) {
   char separator = 0;
   return in.number(4, 0, 9999, civil.year) && in.literal('-') && in.number(2, 1, 12, civil.month) && in.literal('-') &&
          in.number(2, 1, 31, civil.day) && in.one_of("Tt ", separator) && in.number(2, 0, 23, civil.hour) && in.literal(':') &&
          in.number(2, 0, 59, civil.minute) && in.literal(':') && in.number(2, 0, 60, civil.second) &&
-         in.fraction(civil.nanosecond) && parse_offset(in, civil.offset_minutes) && in.at_end();
+         in.fraction(civil.nanosecond);
+}
+
+bool parse_civil(std::string_view text, Civil& civil) {
+  Reader in(text);
+  return parse_clock(in, civil) && parse_offset(in, civil.offset_minutes) && in.at_end();
 }
 
 std::string quantity(std::int64_t count, std::string_view unit) {
@@ -113,6 +117,23 @@ WallTime parse_rfc3339(std::string_view text) {
   if (c.year > 2261) return WallTime::max();
   const auto whole = sys_days(date).time_since_epoch() + hours(c.hour) + minutes(c.minute - c.offset_minutes) + seconds(c.second);
   return WallTime(duration_cast<nanoseconds>(whole) + nanoseconds(c.nanosecond));
+}
+
+WallTime parse_local(std::string_view text) {
+  Civil c{};
+  Reader in(text);
+  if (!parse_clock(in, c) || !in.at_end()) return parse_rfc3339(text);
+  std::tm local{};
+  local.tm_year = c.year - 1900;
+  local.tm_mon = c.month - 1;
+  local.tm_mday = c.day;
+  local.tm_hour = c.hour;
+  local.tm_min = c.minute;
+  local.tm_sec = c.second;
+  local.tm_isdst = -1;  // of an hour that was there twice it is one of the two
+  const std::time_t whole = ::mktime(&local);
+  if (c.year < 1971 || c.year > 2261 || local.tm_mday != c.day) throw BadData("\"" + printable(text, 60) + "\" is not a time");
+  return WallTime(seconds(whole) + nanoseconds(c.nanosecond));
 }
 
 std::string to_rfc3339(WallTime time) {

@@ -11,6 +11,8 @@ using WallTime = std::chrono::time_point<std::chrono::system_clock, std::chrono:
 WallTime wall_now();
 // RFC 3339 with any fraction up to nanoseconds and any offset ("2026-11-21T23:10:12.372627458Z"). Throws BadData.
 WallTime parse_rfc3339(std::string_view text);
+// The same, or without an offset: then it is local time, as HakuRiver and Python write it ("2026-11-21 21:42:19.196402"). Throws BadData.
+WallTime parse_local(std::string_view text);
 // UTC, nanoseconds, "Z".
 std::string to_rfc3339(WallTime time);
 // What HakuRiver's JSON carries: naive local time "2026-11-21T21:42:19.196402".

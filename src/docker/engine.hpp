@@ -82,6 +82,8 @@ struct ContainerSpec {
   double cpus = 0;        // 0 = no limit
   std::uint64_t memory_bytes = 0;
   std::int64_t pids_limit = 0;
+  std::string stop_signal;                           // of `docker stop`; "" = that of the image, else SIGTERM
+  std::optional<std::chrono::seconds> stop_timeout;  // until SIGKILL; nullopt = that of the daemon
   bool privileged = false, init = false, tty = false, open_stdin = false, auto_remove = false;
 };
 
@@ -194,6 +196,11 @@ public:
                         const CancelToken& cancel);
   // The same in segments. To a daemon on a unix socket ranges of files go by sendfile(2), and nothing outside of them is read.
   LoadResult load_image(const std::vector<Segment>& segments, const LoadCallback& progress, const CancelToken& cancel);
+
+  bool has_network(const std::string& name);
+  // With the MTU and the rules of the daemon's default bridge. `subnet` as "172.30.0.0/16", or empty: the daemon chooses one. There already: DockerError of
+  // kind conflict.
+  void create_bridge_network(const std::string& name, const std::string& subnet, const Naming::Labels& labels);
 
   Exec start_exec(const std::string& container, const ExecSpec& spec);
   void resize_exec(const std::string& exec_id, std::uint16_t rows, std::uint16_t columns);

@@ -66,6 +66,8 @@ json create_body(const ContainerSpec& spec) {
   if (!spec.env.empty()) body["Env"] = spec.env;
   if (!spec.working_dir.empty()) body["WorkingDir"] = spec.working_dir;
   if (!spec.hostname.empty()) body["Hostname"] = spec.hostname;
+  if (!spec.stop_signal.empty()) body["StopSignal"] = spec.stop_signal;
+  if (spec.stop_timeout) body["StopTimeout"] = spec.stop_timeout->count();
   body["HostConfig"] = host_config(spec);
   return body;
 }

@@ -51,6 +51,7 @@ std::string Naming::snapshot_image(TaskId id, std::int64_t unix_seconds) const {
 }
 
 std::string Naming::container_dir() const { return prefix_ + "-containers"; }
+std::string Naming::network() const { return prefix_ + "-net"; }
 std::string Naming::label(std::string_view key) const { return prefix_ + "." + std::string(key); }
 
 Naming::Labels Naming::environment_labels(std::string_view name) const {

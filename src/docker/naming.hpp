@@ -23,6 +23,7 @@ public:
   std::string environment_image(std::string_view name, std::string_view tag = "base") const;  // <prefix>/<name>:base
   std::string snapshot_image(TaskId id, std::int64_t unix_seconds) const;  // <prefix>-snapshot/vps-<id>:<ts>
   std::string container_dir() const;                           // <prefix>-containers
+  std::string network() const;                                 // <prefix>-net
 
   std::string label(std::string_view key) const;               // <prefix>.<key>
   using Labels = std::map<std::string, std::string>;

@@ -1,4 +1,4 @@
-// Image references as a registry sees them, and the credentials for it. Internal to docker/.
+// Image references as a registry sees them, and the credentials for it.
 #pragma once
 #include <string>
 #include <string_view>
@@ -11,6 +11,8 @@ struct Reference {
   std::string registry;  // "docker.io", "127.0.0.1:5000"
   // Throws InvalidInput: empty, white space, an image ID.
   static Reference parse(std::string_view text);
+  bool is_digest() const { return tag.find(':') != std::string::npos; }  // else a tag, which may name another image tomorrow
+  std::string str() const { return name + (is_digest() ? "@" : ":") + tag; }
 };
 
 // The value of X-Registry-Auth from $DOCKER_CONFIG/config.json or ~/.docker/config.json; empty when it has nothing for

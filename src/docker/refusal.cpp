@@ -26,6 +26,8 @@ ErrorKind kind_of(long status, ErrorKind otherwise) {
   }
 }
 
+bool is_missing_network(std::string_view cause) { return has(cause, {"network "}) && has(cause, {"not found"}); }
+
 // The step that helps, from the cause alone; empty when the cause says it all.
 std::string advice_for(std::string_view cause) {
   if (has(cause, {"no space left on device"})) return "Free space on the disk that holds the Docker data (docker system df shows what uses it).";
@@ -35,8 +37,10 @@ std::string advice_for(std::string_view cause) {
   if (has(cause, {"requested cpus are not available", "range of cpus is from"})) return "Ask for cores that this machine has.";
   if (has(cause, {"minimum memory limit"})) return "Ask for more memory.";
   if (has(cause, {"bind source path does not exist"})) return "Create the folder on this machine, or mount another one.";
-  if (has(cause, {"network "}) && has(cause, {"not found"}))
+  if (is_missing_network(cause))
     return "Create the network (docker network create) or choose another one.";
+  if (has(cause, {"address pools have been fully subnetted", "non-overlapping ipv4 address pool"}))
+    return "Remove networks that nobody needs (docker network prune), or name addresses that nothing uses.";
   if (has(cause, {"is paused"})) return "Unpause it first (docker unpause).";
   if (has(cause, {"port is already allocated", "address already in use"})) return "Choose another port, or stop what uses this one.";
   return {};
@@ -85,7 +89,7 @@ void throw_failure(Topic topic, const std::string& action, long status, const st
   const std::string fact = "cannot " + action + ": " + printable(cause, 1000);
   if (topic == Topic::pull) throw_pull_failure(fact, cause, status);
   throw_if_missing(fact, cause);
-  if (status == 404 && topic == Topic::container) throw ContainerNotFoundError(fact, "`docker ps -a` lists the containers there are.");
+  if (status == 404 && topic == Topic::container && !is_missing_network(cause)) throw ContainerNotFoundError(fact, "`docker ps -a` lists the containers there are.");
   if (status == 404 && (topic == Topic::image || topic == Topic::save)) throw ImageNotFoundError(fact, "`docker images` lists the images there are.");
   std::string next = advice_for(cause);
   bool about_container = topic == Topic::create || topic == Topic::container || topic == Topic::exec;

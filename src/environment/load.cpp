@@ -119,8 +119,10 @@ std::optional<LoadReport> Loader::try_thin(ArchiveFile& file, const NextKnownVer
     return std::nullopt;
   }
   try {
-    docker::Image image = bring(file, choice.shipment, cancel, progress);
-    return LoadReport{std::move(image), true, choice.shipment.left_out, 0};
+    LoadReport report = bring(file, choice.shipment, cancel, progress);
+    report.thin = true;
+    report.layers_left_out = choice.shipment.left_out;
+    return report;
   } catch (const docker::DockerError& error) {
     if (is_full_disk(error)) throw;
     // A layer went while we looked, the index was wrong, the store has a hole: the whole archive needs none of what we believed.
@@ -138,7 +140,7 @@ LoadReport Loader::load_whole(ArchiveFile& file, const CancelToken& cancel, cons
   };
   for (bool again = false;; again = true) {
     try {
-      return {bring(file, ship_all(file.archive()), cancel, progress), false, 0, 0};
+      return bring(file, ship_all(file.archive()), cancel, progress);
     } catch (const docker::DockerConnectionError&) {
       throw;
     } catch (const docker::ImageNotFoundError& error) {  // loaded, and then somebody has pruned
@@ -151,17 +153,19 @@ LoadReport Loader::load_whole(ArchiveFile& file, const CancelToken& cancel, cons
 }
 
 // One load under a tag of its own, so that the environment's tag never leads to something that was not examined: also not when we are killed.
-docker::Image Loader::bring(ArchiveFile& file, const Shipment& shipment, const CancelToken& cancel, const SyncCallback& progress) {
+LoadReport Loader::bring(ArchiveFile& file, const Shipment& shipment, const CancelToken& cancel, const SyncCallback& progress) {
   file.fetch(shipment.layers, cancel, [&](std::uint64_t bytes) { progress({"downloading", bytes, shipment.layer_bytes}); });
   check_packed_layers(file, shipment, cancel, progress);
-  const std::string arrival = arrival_tag();
-  struct Untag {
+  struct Arrival {
     docker::Engine& engine;
-    const std::string& tag;
-    ~Untag() { untag(engine, tag); }
-  } untag_at_the_end{engine_, arrival};
+    std::string tag;
+    bool welcome = false;
+    ~Arrival() {
+      if (!welcome) untag(engine, tag);
+    }
+  } arrival{engine_, arrival_tag()};
 
-  const auto stream = image_stream(file.archive(), file.documents(), shipment, arrival, file.fd());
+  const auto stream = image_stream(file.archive(), file.documents(), shipment, arrival.tag, file.fd());
   std::uint64_t total_bytes = 0;
   for (const docker::Segment& segment : stream) total_bytes += segment.fd >= 0 ? segment.size_bytes : segment.bytes.size();
   std::uint64_t sent_bytes = 0;
@@ -183,10 +187,14 @@ docker::Image Loader::bring(ArchiveFile& file, const Shipment& shipment, const C
   count();
   if (!result.error.empty()) throw docker::ImageImportError(result.error);
   progress({"verifying", total_bytes, total_bytes});
-  docker::Image image = examine(file.archive(), arrival);
+  docker::Image image = examine(file.archive(), arrival.tag);
   engine_.tag_image(image.id, tag_);
   if (image.id == file.archive().manifest_digest) present_.remember(file.archive());
-  return image;
+  arrival.welcome = true;
+  LoadReport report;
+  report.image = std::move(image);
+  report.arrival_tag = arrival.tag;
+  return report;
 }
 
 // A 200 proves nothing: what counts is the image that is there now, and that the daemon lists it.

@@ -27,6 +27,7 @@ struct LoadReport {
   bool thin = false;
   size_t layers_left_out = 0;
   std::uint64_t layer_bytes = 0;  // of layers, read from the file
+  std::string arrival_tag;        // under which the image came; to be removed by Loader::untag() when nobody waits any more: engines write to disk for it
 };
 
 class Loader {
@@ -35,8 +36,9 @@ public:
   Loader(docker::Engine& engine, PresentLayers& present, const std::string& tag, const std::optional<docker::Image>& before)
       : engine_(engine), present_(present), tag_(tag), before_(before) {}
   // `file` has its documents read. Throws docker::ImageImportError (which layer, why), docker::DockerConnectionError, BadData for a file that changes,
-  // IoError, Cancelled, Timeout. Then the tag is what it was.
+  // IoError, Cancelled, Timeout. Then the tag is what it was, and no other is left.
   LoadReport load(ArchiveFile& file, const NextKnownVersion& known_versions, const CancelToken& cancel, const SyncCallback& progress);
+  static void untag(docker::Engine& engine, const std::string& tag) noexcept;
   // Removes what loaders that died have left behind of images in `repository` ("prefix/name:"), long ago. Throws docker::DockerError.
   static void sweep(docker::Engine& engine, const std::string& repository);
 
@@ -44,10 +46,9 @@ private:
   std::optional<LoadReport> try_thin(ArchiveFile& file, const NextKnownVersion& known_versions, const CancelToken& cancel, const SyncCallback& progress,
                                      std::string& why_full);
   LoadReport load_whole(ArchiveFile& file, const CancelToken& cancel, const SyncCallback& progress);
-  docker::Image bring(ArchiveFile& file, const Shipment& shipment, const CancelToken& cancel, const SyncCallback& progress);
+  LoadReport bring(ArchiveFile& file, const Shipment& shipment, const CancelToken& cancel, const SyncCallback& progress);
   docker::Image examine(const Archive& archive, const std::string& arrival_tag);
   std::string arrival_tag() const;
-  static void untag(docker::Engine& engine, const std::string& tag) noexcept;
 
   docker::Engine& engine_;
   PresentLayers& present_;

@@ -309,10 +309,12 @@ SyncResult Syncer::sync_file(const Order& order, const std::string& tarball, Arc
   if (is_up_to_date()) return result;
   refuse_foreign_tags(file, naming_.environment_image(order.name.str()), tarball);
 
+  untag_arrivals(order.name);  // before another image takes the tag of theirs: with its last tag an image goes
   const LoadReport report = Loader(engine_, present_, order.tag, local).load(file, others, cancel, progress);
   {
     const std::lock_guard lock(mutex_);
     untidy_.insert(order.name);
+    arrivals_[order.name].push_back(report.arrival_tag);
     if (!order.exactly && local && local->id != report.image.id) {
       // Somebody may be about to create a container from the image that was just replaced: the one before it goes instead.
       const std::string outdated = std::exchange(retired_[order.name], local->id);
@@ -336,6 +338,7 @@ void Syncer::tidy_up() {
     names.swap(untidy_);
     outdated.swap(outdated_);
   }
+  for (const EnvironmentName& name : names) untag_arrivals(name);
   if (options_.remove_superseded) {
     for (const std::string& image : outdated) engine_.remove_unused_image(image);
   }
@@ -347,6 +350,15 @@ void Syncer::tidy_up() {
       log::debug("environment", "cannot tidy up after a load", {{"environment", name.str()}, {"reason", error.fact()}});
     }
   }
+}
+
+void Syncer::untag_arrivals(const EnvironmentName& name) {
+  std::vector<std::string> tags;
+  {
+    const std::lock_guard lock(mutex_);
+    tags.swap(arrivals_[name]);
+  }
+  for (const std::string& tag : tags) Loader::untag(engine_, tag);
 }
 
 // Images of single versions that nobody has asked for lately. The engine keeps those that a container uses.

@@ -53,7 +53,7 @@ public:
   // The same for this version and no other; its image has a tag of its own, which goes when another version has been loaded and nobody has asked
   // for this one in the last hour.
   SyncResult ensure_exactly(const EnvironmentName& name, const std::string& tarball, const CancelToken& cancel, const SyncCallback& progress);
-  // What loads have left: images that were superseded, versions that nobody asks for any more, tags of loads that were cut short. Blocking; no task waits for it.
+  // What loads have left: tags under which images came, images that were superseded, versions that nobody asks for any more, tags of loads that were cut short. Blocking; no task waits for it.
   void tidy_up();
   // Pure: is the image of the daemon the one in the archive?
   static bool needs_sync(const std::optional<docker::Image>& local, const Identity& wanted);
@@ -76,6 +76,7 @@ private:
   SyncResult sync_file(const Order& order, const std::string& tarball, ArchiveFile& file, const NextKnownVersion& others,
                        const std::optional<docker::Image>& local, const CancelToken& cancel, const SyncCallback& progress);
   void remove_old_versions(const EnvironmentName& name);
+  void untag_arrivals(const EnvironmentName& name);
   docker::Engine& engine_;
   docker::Naming naming_;
   Share share_;
@@ -86,6 +87,7 @@ private:
   std::map<std::string, std::shared_ptr<Flight>> flights_;                   // by tag
   std::map<EnvironmentName, std::string> retired_;                           // the image that the last load replaced
   std::set<EnvironmentName> untidy_;                                         // had a load
+  std::map<EnvironmentName, std::vector<std::string>> arrivals_;             // tags under which images came
   std::vector<std::string> outdated_;                                        // images to be removed
   std::map<std::string, std::chrono::steady_clock::time_point> asked_for_;   // tags of single versions
 };

@@ -39,8 +39,9 @@ void Environments::renew_container(const EnvironmentName& name, const environmen
   const std::string tag = naming_.environment_image(name.str(), "rollback");
   const std::optional<docker::Image> none;
   environment::Loader loader(engine_, present, tag, none);
-  const auto image = loader.load(file, [] { return std::nullopt; }, {},
-                                 [&](const environment::SyncProgress& p) { progress({p.step, p.bytes, p.total_bytes}); }).image;
+  const auto loaded = loader.load(file, [] { return std::nullopt; }, {},
+                                  [&](const environment::SyncProgress& p) { progress({p.step, p.bytes, p.total_bytes}); });
+  environment::Loader::untag(engine_, loaded.arrival_tag);
   struct Untag {
     docker::Engine& engine;
     const std::string& tag;
@@ -63,7 +64,7 @@ void Environments::renew_container(const EnvironmentName& name, const environmen
   try {
     if (current.state.paused) engine_.unpause_container(current.name);
     if (runs) engine_.stop_container(current.name, kStopGrace);
-    chain.renew(current, image.id);
+    chain.renew(current, loaded.image.id);
   } catch (const std::exception&) {
     failure = std::current_exception();
   }

@@ -15,6 +15,11 @@ bool Ledger::release(const Key& key) {
   return true;
 }
 
+void Ledger::take_over(const Ledger& other, const std::function<bool(const Key&)>& which) {
+  for (const auto& [key, entry] : other.entries_)
+    if (which(key) && entries_.emplace(key, entry).second) usage_[entry.node].add(entry.share);
+}
+
 std::vector<Ledger::Key> Ledger::holders_on(const std::string& node) const {
   std::vector<Key> holders;
   for (const auto& [key, entry] : entries_)

@@ -1,6 +1,7 @@
 // What the attempts that have a place hold, by node: from their assignment until their runner says that they are over. An attempt that was given up may hold something
 // beside the one that replaces it. Pure; not thread-safe.
 #pragma once
+#include <functional>
 #include <map>
 #include <string>
 #include <unordered_map>
@@ -20,6 +21,8 @@ public:
   void hold(const TaskSpec& spec, const std::string& node);  // again: nothing happens
   bool holds(const Key& key) const { return entries_.contains(key); }
   bool release(const Key& key);                              // false: it held nothing
+  // What those hold in `other` that `which` names and that hold nothing here.
+  void take_over(const Ledger& other, const std::function<bool(const Key&)>& which);
   const Usage& of(const std::string& node) const;
   std::vector<Key> holders_on(const std::string& node) const;
 

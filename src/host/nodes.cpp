@@ -10,8 +10,8 @@
 
 namespace riverbox::host {
 
-Nodes::Nodes(store::NodeRepository& repository, std::chrono::seconds heartbeat_interval, int timeout_factor)
-    : repository_(repository), interval_(heartbeat_interval), timeout_(heartbeat_interval * timeout_factor) {
+Nodes::Nodes(store::NodeRepository& repository, std::chrono::seconds heartbeat_interval, int timeout_factor, Clock clock)
+    : repository_(repository), interval_(heartbeat_interval), timeout_(heartbeat_interval * timeout_factor), clock_(std::move(clock)) {
   for (const auto& r : repository_.all()) {
     Node node;
     node.description.hostname = r.hostname;
@@ -19,7 +19,7 @@ Nodes::Nodes(store::NodeRepository& repository, std::chrono::seconds heartbeat_i
     node.description.memory_bytes = r.total_memory_bytes;
     node.description.version = r.version;
     node.last_seen = r.last_seen;
-    node.heard = std::chrono::steady_clock::now();
+    node.heard = clock_.steady();
     node.draining = r.draining;
     try {
       node.description.numa = os::numa_of(nlohmann::json::parse(r.numa_json));
@@ -36,11 +36,11 @@ std::int64_t Nodes::connect(const NodeDescription& description, std::shared_ptr<
     std::lock_guard lock(mutex_);
     auto it = nodes_.find(description.hostname);
     // A link that has been silent for two beats is a pulled plug: the machine that comes back takes its place.
-    if (it != nodes_.end() && it->second.link && std::chrono::steady_clock::now() - it->second.heard < 2 * interval_)
+    if (it != nodes_.end() && it->second.link && clock_.steady() - it->second.heard < 2 * interval_)
       throw Conflict("a runner named '" + description.hostname + "' is connected already",
                      "Give this one another name with --name.");
   }
-  auto now = to_rfc3339(wall_now());
+  auto now = to_rfc3339(clock_.wall());
   store::NodeRecord record;
   record.hostname = description.hostname;
   record.total_cores = description.cores;
@@ -56,8 +56,9 @@ std::int64_t Nodes::connect(const NodeDescription& description, std::shared_ptr<
   node.link = std::move(link);
   node.holdings.clear();  // it tells them anew
   node.epoch = epoch;
-  node.heard = std::chrono::steady_clock::now();
+  node.heard = clock_.steady();
   node.last_seen = now;
+  ++changes_;
   log::info("host", "runner connected", {{"node", description.hostname}, {"from", description.address}});
   return epoch;
 }
@@ -67,7 +68,14 @@ void Nodes::disconnect(const std::string& hostname, const RunnerLink* link) {
   auto it = nodes_.find(hostname);
   if (it == nodes_.end() || it->second.link.get() != link) return;
   it->second.link.reset();
+  ++changes_;
   log::warning("host", "runner disconnected; its tasks go on", {{"node", hostname}});
+}
+
+bool Nodes::is_current(const std::string& hostname, const RunnerLink* link) const {
+  std::lock_guard lock(mutex_);
+  const auto it = nodes_.find(hostname);
+  return it != nodes_.end() && it->second.link.get() == link;
 }
 
 bool Nodes::heartbeat(const std::string& hostname, const RunnerLink* link, const os::Load& load, std::vector<os::Gpu> gpus) {
@@ -75,11 +83,17 @@ bool Nodes::heartbeat(const std::string& hostname, const RunnerLink* link, const
   auto it = nodes_.find(hostname);
   if (it == nodes_.end() || it->second.link.get() != link) return false;
   const bool was_silent = !view(it->second).online;
-  it->second.heard = std::chrono::steady_clock::now();
-  it->second.last_seen = to_rfc3339(wall_now());
+  it->second.heard = clock_.steady();
+  it->second.last_seen = to_rfc3339(clock_.wall());
   it->second.load = load;
   if (!gpus.empty()) it->second.description.gpus = std::move(gpus);
+  if (was_silent) ++changes_;
   return was_silent;
+}
+
+void Nodes::begin_listening() {
+  std::lock_guard lock(mutex_);
+  for (auto& [name, node] : nodes_) node.heard = clock_.steady();
 }
 
 void Nodes::hold(const std::string& hostname, const RunnerLink* link, std::vector<environment::Holding> holdings) {
@@ -93,6 +107,7 @@ void Nodes::set_draining(const std::string& hostname, bool draining) {
   repository_.set_draining(hostname, draining);
   std::lock_guard lock(mutex_);
   if (auto it = nodes_.find(hostname); it != nodes_.end()) it->second.draining = draining;
+  ++changes_;
   log::info("host", draining ? "node is being drained" : "node takes tasks again", {{"node", hostname}});
 }
 
@@ -101,6 +116,7 @@ void Nodes::remove(const std::string& hostname) {
   repository_.remove(hostname);
   std::lock_guard lock(mutex_);
   nodes_.erase(hostname);
+  ++changes_;
   log::info("host", "node removed", {{"node", hostname}});
 }
 
@@ -115,7 +131,7 @@ std::vector<std::string> Nodes::holders(const environment::Holding& version) con
 }
 
 NodeView Nodes::view(const Node& node) const {
-  const auto silent_for = std::chrono::steady_clock::now() - node.heard;
+  const auto silent_for = clock_.steady() - node.heard;
   const bool fresh = silent_for < timeout_;
   return {.description = node.description, .online = node.link && fresh, .draining = node.draining, .epoch = node.epoch, .last_seen = node.last_seen,
           .silent_for = silent_for, .load = node.load, .link = node.link, .holdings = node.holdings};

@@ -1,5 +1,6 @@
 // The machines with a runner: who they are, whether they are connected, how loaded. Thread-safe; no call blocks on a link.
 #pragma once
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -9,8 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.hpp"
 #include "base/task.hpp"
 #include "environment/holdings.hpp"
+#include "host/cpus.hpp"
 #include "os/topology.hpp"
 #include "store/host_store.hpp"
 
@@ -30,6 +33,14 @@ struct SyncAnswer {
   std::uint64_t bytes_read = 0;  // of the share
 };
 
+struct OutputOrder {
+  TaskId id;
+  int attempt = 1;
+  std::string file;                         // relative to the share
+  std::optional<std::string> range;         // a Range header
+  std::optional<std::uint64_t> last_lines;  // goes before it
+};
+
 // The host's end of a link. Every call is thread-safe and returns at once.
 class RunnerLink {
 public:
@@ -44,6 +55,8 @@ public:
   virtual void sync(const SyncOrder& order, std::function<void(std::uint64_t bytes, std::uint64_t total_bytes)> progress,
                     std::function<void(SyncAnswer)> done) = 0;
   virtual void open_logs(const std::string& stream, TaskId id, int attempt, std::uint64_t stdout_from, std::uint64_t stderr_from) = 0;
+  // A part of one file of the share as the runner's machine sees it.
+  virtual void open_output(const std::string& /* stream */, const OutputOrder& /* order */) {}
 };
 
 // What a runner says of itself in its hello.
@@ -53,6 +66,8 @@ struct NodeDescription {
   std::uint64_t memory_bytes = 0;
   std::map<int, os::NumaNode> numa;
   std::vector<os::Gpu> gpus;
+  std::shared_ptr<const Cpus> cpus = {};  // null: not told
+  std::optional<bool> host_tasks;  // whether it takes tasks without a container; nullopt: it has not connected yet
 };
 
 struct NodeView {
@@ -70,13 +85,16 @@ struct NodeView {
 class Nodes {
 public:
   // Loads the nodes known from earlier runs, all of them offline.
-  Nodes(store::NodeRepository& repository, std::chrono::seconds heartbeat_interval, int timeout_factor);
+  Nodes(store::NodeRepository& repository, std::chrono::seconds heartbeat_interval, int timeout_factor, Clock clock = {});
 
   // Blocking (store). Returns the new epoch. Throws Conflict when another link of that name is alive.
   std::int64_t connect(const NodeDescription& description, std::shared_ptr<RunnerLink> link);
   void disconnect(const std::string& hostname, const RunnerLink* link);  // ignored if `link` is not the current one
+  bool is_current(const std::string& hostname, const RunnerLink* link) const;  // else another link has taken its place, and what it says is old
   // True: it is online again, after a silence.
   bool heartbeat(const std::string& hostname, const RunnerLink* link, const os::Load& load, std::vector<os::Gpu> gpus);
+  // The silence of all nodes counts from now: this program has not been listening.
+  void begin_listening();
   void hold(const std::string& hostname, const RunnerLink* link, std::vector<environment::Holding> holdings);
   // Blocking (store), and so is remove(). Both throw NotFound.
   void set_draining(const std::string& hostname, bool draining);
@@ -87,6 +105,8 @@ public:
   std::vector<NodeView> all() const;      // by name
   std::optional<NodeView> find(const std::string& hostname) const;
   NodeView get(const std::string& hostname) const;  // throws NotFound
+  // How often a node has come or gone: another number after each time.
+  std::uint64_t changes() const { return changes_; }
   std::chrono::seconds heartbeat_interval() const { return interval_; }
 
 private:
@@ -105,6 +125,8 @@ private:
   store::NodeRepository& repository_;
   std::chrono::seconds interval_;
   std::chrono::seconds timeout_;
+  Clock clock_;
+  std::atomic<std::uint64_t> changes_{0};
   mutable std::mutex mutex_;
   std::map<std::string, Node> nodes_;
 };

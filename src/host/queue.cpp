@@ -1,6 +1,7 @@
 #include "host/queue.hpp"
 
 #include <algorithm>
+#include <string_view>
 #include <tuple>
 
 namespace riverbox::host {
@@ -21,25 +22,25 @@ size_t Queue::shape_of(const Demand& demand) {
   return number;
 }
 
-void Queue::add(TaskId id, int priority, const Demand& demand, WallTime since) {
+void Queue::add(TaskId id, int priority, const Demand& demand, Time since) {
+  if (places_.contains(id.value())) return;
   const Key key{priority, id.value()};
   const size_t shape = shape_of(demand);
-  ++shapes_[shape].waiting;
-  order_.emplace(key, Waiting{shape, since});
-  keys_.emplace(id.value(), key);
+  places_.emplace(id.value(), Waiting{key, shape});
+  shapes_[shape].waiting.emplace(key, since);
 }
 
 bool Queue::remove(TaskId id) {
-  const auto key = keys_.find(id.value());
-  if (key == keys_.end()) return false;
-  const auto entry = order_.find(key->second);
-  const size_t number = entry->second.shape;
-  if (Shape& shape = shapes_[number]; --shape.waiting == 0) {
+  const auto place = places_.find(id.value());
+  if (place == places_.end()) return false;
+  const auto [key, number] = place->second;
+  Shape& shape = shapes_[number];
+  shape.waiting.erase(key);
+  if (shape.waiting.empty()) {
     shape_numbers_.erase(shape.demand);
     free_shapes_.push_back(number);
   }
-  order_.erase(entry);
-  keys_.erase(key);
+  places_.erase(place);
   kept_.erase(id.value());
   return true;
 }
@@ -49,91 +50,120 @@ bool Queue::remove(TaskId id) {
 // One walk through the queue.
 class Queue::Pass {
 public:
-  Pass(std::vector<Machine>& machines, size_t shapes) : machines_(machines), kept_for_(machines.size(), nullptr), hopeless_(shapes, false) { measure(); }
+  explicit Pass(std::vector<Machine>& machines) : machines_(machines), kept_for_(machines.size(), nullptr) {
+    for (size_t i = 0; i < machines.size(); ++i) {
+      rooms_.push_back(room_of(machines[i]));
+      by_name_.emplace(machines[i].name, i);
+    }
+    measure();
+  }
 
-  bool is_hopeless(size_t shape) const { return hopeless_[shape]; }
-  void give_up(size_t shape) { hopeless_[shape] = true; }
-
-  // The best of the nodes that can take it now: one that has the image, one whose GPUs nobody misses, the one with the most free cores.
-  std::optional<Place> place(const Demand& demand) const {
-    if (demand.cores > most_cores_ || demand.memory_bytes > most_memory_bytes_) return std::nullopt;
+  // The best of the nodes that can take it now: one on which it has not failed, one that has the image, one whose GPUs nobody misses, the one with the most free cores.
+  std::optional<Place> place(const Demand& demand) {
+    if (!most_.takes(demand)) return std::nullopt;
     std::optional<Place> best;
-    std::tuple<bool, bool, int> best_rank;
-    for (size_t i = 0; i < machines_.size(); ++i) {
+    std::tuple<bool, bool, bool, int> best_rank;
+    for (auto [i, end] = candidates(demand); i < end; ++i) {
+      if (!rooms_[i].takes(demand)) continue;
       const Machine& machine = machines_[i];
       if (!fits(machine, demand) || (kept_for_[i] && !fits_beside(machine, demand, *kept_for_[i]))) continue;
       const bool has_image = !demand.image.empty() && machine.images.contains(demand.image);
-      const bool spares_gpus = machine.gpus.empty() || demand.gpu_count > 0 || !demand.gpus.empty();
-      const std::tuple rank{has_image, spares_gpus, machine.cores - machine.used.cores};
+      const bool spares_gpus = machine.gpus.empty() || demand.gpus_wanted() > 0;
+      const std::tuple rank{machine.name != demand.rather_not, has_image, spares_gpus, machine.cores - machine.used.cores};
       if (best && rank <= best_rank) continue;
       best = Place{i, has_image};
       best_rank = rank;
     }
+    if (!best && demand.node.empty()) measure();  // what has started since the last time has made it less
     return best;
   }
 
   Start start(TaskId id, const Demand& demand, const Place& place) {
     Machine& machine = machines_[place.machine];
     const char* why = !demand.node.empty() ? "It was asked for." : place.has_image ? "It has the environment already." : "It has the most free cores of those that can take it.";
-    Start start{id, machine.name, gpus_for(machine, demand), why};
-    machine.used.add({demand.cores, demand.memory_bytes, start.gpus});
-    measure();
+    Start start{id, machine.name, gpus_for(machine, demand), why, cpus_for(machine, demand)};
+    machine.used.add({demand.cores, demand.memory_bytes, start.gpus, demand.exclusive ? start.cpus : std::vector<int>{}});
+    rooms_[place.machine] = room_of(machine);
     return start;
   }
 
   // Keeps a node for a task that fits nowhere: the one it had before, else that where the least has to end. nullptr: no node could ever take it, or all are kept already.
   const Machine* keep(const Demand& demand, const std::string& before) {
     std::optional<size_t> best;
-    for (size_t i = 0; i < machines_.size(); ++i) {
-      const Machine& machine = machines_[i];
-      if (kept_for_[i] || !machine.online || machine.draining || unfitness(machine, demand)) continue;
-      if (machine.name == before) {
-        best = i;
-        break;
-      }
-      if (!best || machine.cores - machine.used.cores > machines_[*best].cores - machines_[*best].used.cores) best = i;
-    }
+    if (const auto known = by_name_.find(before); known != by_name_.end() && may_keep(known->second, demand)) best = known->second;
+    if (!best && kept_ < machines_.size())
+      for (auto [i, end] = candidates(demand); i < end; ++i)
+        if (may_keep(i, demand) && (!best || machines_[i].cores - machines_[i].used.cores > machines_[*best].cores - machines_[*best].used.cores)) best = i;
     if (!best) return nullptr;
     kept_for_[*best] = &demand;
+    ++kept_;
     return &machines_[*best];
   }
 
 private:
-  // What the emptiest node has: most demands that fit nowhere are seen by that alone.
+  // What is free on a node, in few bytes: most of what does not fit is seen by that alone.
+  struct Room {
+    int cores = -1;  // less than anybody wants
+    std::uint64_t memory_bytes = 0;
+    size_t gpus = 0;
+    bool takes(const Demand& demand) const { return demand.cores <= cores && demand.memory_bytes <= memory_bytes && demand.gpus_wanted() <= gpus; }
+  };
+  static Room room_of(const Machine& machine) {
+    if (!machine.online || machine.draining) return {};
+    return {std::max(0, machine.cores - machine.used.cores), machine.memory_bytes - std::min(machine.used.memory_bytes, machine.memory_bytes), machine.free_gpu_count()};
+  }
+  // No node has more of anything.
   void measure() {
-    most_cores_ = 0;
-    most_memory_bytes_ = 0;
-    for (const Machine& machine : machines_) {
-      if (!machine.online || machine.draining) continue;
-      most_cores_ = std::max(most_cores_, machine.cores - machine.used.cores);
-      if (machine.memory_bytes > machine.used.memory_bytes) most_memory_bytes_ = std::max(most_memory_bytes_, machine.memory_bytes - machine.used.memory_bytes);
-    }
+    most_ = {};
+    for (const Room& room : rooms_) most_ = {std::max(most_.cores, room.cores), std::max(most_.memory_bytes, room.memory_bytes), std::max(most_.gpus, room.gpus)};
+  }
+  // From, to: the node that is named, or all.
+  std::pair<size_t, size_t> candidates(const Demand& demand) const {
+    if (demand.node.empty()) return {0, machines_.size()};
+    const auto named = by_name_.find(demand.node);
+    return named == by_name_.end() ? std::pair<size_t, size_t>{0, 0} : std::pair{named->second, named->second + 1};
+  }
+  bool may_keep(size_t i, const Demand& demand) const {
+    return !kept_for_[i] && machines_[i].online && !machines_[i].draining && suits(machines_[i], demand);
   }
 
   std::vector<Machine>& machines_;
+  std::vector<Room> rooms_;
+  std::unordered_map<std::string_view, size_t> by_name_;
   std::vector<const Demand*> kept_for_;
-  std::vector<bool> hopeless_;  // by shape: nothing more of it starts in this walk
-  int most_cores_ = 0;
-  std::uint64_t most_memory_bytes_ = 0;
+  size_t kept_ = 0;
+  Room most_;
 };
 
-std::vector<Queue::Start> Queue::pass(std::vector<Machine>& machines, WallTime now, size_t most) {
-  Pass walk(machines, shapes_.size());
+std::vector<Queue::Start> Queue::pass(std::vector<Machine>& machines, Time now, size_t most) {
+  Pass walk(machines);
   std::vector<Start> starts;
   std::map<std::uint64_t, std::string> kept;
-  for (const auto& [key, waiting] : order_) {
-    if (starts.size() == most) break;
-    if (walk.is_hopeless(waiting.shape)) continue;
-    const Demand& demand = shapes_[waiting.shape].demand;
-    const TaskId id(key.age);
-    if (const auto place = walk.place(demand)) {
-      starts.push_back(walk.start(id, demand, *place));
-      continue;
+  // The first of each shape, in the order of the queue. When one starts, the next of its shape takes its turn; when it cannot, the others of its shape cannot either.
+  struct Turn {
+    std::map<Key, Time>::const_iterator first, end;
+    const Demand* demand;
+    bool operator<(const Turn& other) const { return other.first->first < first->first; }  // a heap has the last one on top
+  };
+  std::vector<Turn> turns;
+  for (const Shape& shape : shapes_)
+    if (!shape.waiting.empty()) turns.push_back({shape.waiting.begin(), shape.waiting.end(), &shape.demand});
+  std::make_heap(turns.begin(), turns.end());
+  while (!turns.empty() && starts.size() < most) {
+    std::pop_heap(turns.begin(), turns.end());
+    Turn& turn = turns.back();
+    const auto& [key, since] = *turn.first;
+    if (const auto place = walk.place(*turn.demand)) {
+      starts.push_back(walk.start(TaskId(key.age), *turn.demand, *place));
+      if (++turn.first != turn.end) {
+        std::push_heap(turns.begin(), turns.end());
+        continue;
+      }
+    } else if (now - since >= patience_) {
+      const auto before = kept_.find(key.age);
+      if (const Machine* machine = walk.keep(*turn.demand, before == kept_.end() ? "" : before->second)) kept.emplace(key.age, machine->name);
     }
-    walk.give_up(waiting.shape);
-    if (now - waiting.since < patience_) continue;
-    const auto before = kept_.find(key.age);
-    if (const Machine* machine = walk.keep(demand, before == kept_.end() ? "" : before->second)) kept.emplace(key.age, machine->name);
+    turns.pop_back();
   }
   kept_ = std::move(kept);
   for (const Start& start : starts) remove(start.id);
@@ -141,12 +171,13 @@ std::vector<Queue::Start> Queue::pass(std::vector<Machine>& machines, WallTime n
 }
 
 std::optional<Queue::Explanation> Queue::explain(TaskId id, const std::vector<Machine>& machines) const {
-  const auto key = keys_.find(id.value());
-  if (key == keys_.end()) return std::nullopt;
-  const auto entry = order_.find(key->second);
-  const Demand& demand = shapes_[entry->second.shape].demand;
+  const auto place = places_.find(id.value());
+  if (place == places_.end()) return std::nullopt;
+  const Demand& demand = shapes_[place->second.shape].demand;
   Explanation explanation;
-  explanation.position = static_cast<size_t>(std::distance(order_.begin(), entry)) + 1;
+  explanation.position = 1;
+  for (const Shape& shape : shapes_)
+    explanation.position += static_cast<size_t>(std::distance(shape.waiting.begin(), shape.waiting.lower_bound(place->second.key)));
   if (const auto kept = kept_.find(id.value()); kept != kept_.end()) explanation.kept = kept->second;
   for (const Machine& machine : machines) {
     if (!demand.node.empty() && machine.name != demand.node) continue;

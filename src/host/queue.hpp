@@ -8,16 +8,17 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/ids.hpp"
-#include "base/time.hpp"
 #include "host/scheduler.hpp"
 
 namespace riverbox::host {
 
 class Queue {
 public:
+  using Time = std::chrono::steady_clock::time_point;  // a clock that somebody sets must not make anybody wait longer
   explicit Queue(std::chrono::seconds patience) : patience_(patience) {}
 
   struct Start {
@@ -25,14 +26,15 @@ public:
     std::string node;
     std::vector<int> gpus;
     std::string why;  // there, for people
+    std::vector<int> cpus = {};  // empty: all
   };
 
-  void add(TaskId id, int priority, const Demand& demand, WallTime since);
+  void add(TaskId id, int priority, const Demand& demand, Time since);
   bool remove(TaskId id);  // false: it does not wait here
-  size_t size() const { return order_.size(); }
+  size_t size() const { return places_.size(); }
 
   // Who starts now, in that order; they leave the queue, and `machines` hold what they take. At most `most`: the caller comes again.
-  std::vector<Start> pass(std::vector<Machine>& machines, WallTime now, size_t most);
+  std::vector<Start> pass(std::vector<Machine>& machines, Time now, size_t most);
 
   struct Explanation {
     size_t position = 0;  // 1: the next
@@ -48,14 +50,14 @@ private:
     std::uint64_t age = 0;  // ids grow
     bool operator<(const Key& other) const { return priority != other.priority ? priority > other.priority : age < other.age; }
   };
-  struct Waiting {
-    size_t shape = 0;  // index into shapes_
-    WallTime since{};
-  };
-  // Tasks that want the same are many: what is found out for one is found out for all of them.
+  // Tasks that want the same are many: what is found out for the first of them is found out for all, and a pass looks at no other.
   struct Shape {
     Demand demand;
-    size_t waiting = 0;
+    std::map<Key, Time> waiting;  // since
+  };
+  struct Waiting {
+    Key key;
+    size_t shape = 0;  // index into shapes_
   };
   struct Place {
     size_t machine = 0;
@@ -66,8 +68,7 @@ private:
   size_t shape_of(const Demand& demand);
 
   std::chrono::seconds patience_;
-  std::map<Key, Waiting> order_;
-  std::map<std::uint64_t, Key> keys_;
+  std::unordered_map<std::uint64_t, Waiting> places_;  // by task
   std::vector<Shape> shapes_;
   std::map<Demand, size_t> shape_numbers_;
   std::vector<size_t> free_shapes_;

@@ -1,12 +1,14 @@
 // Where a task may run. Pure functions of what is known now.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/task.hpp"
+#include "host/cpus.hpp"
 
 namespace riverbox::host {
 
@@ -18,8 +20,12 @@ struct Demand {
   std::optional<int> numa;
   std::vector<int> gpus;           // these
   int gpu_count = 0;               // so many, whichever are free; only without `gpus`
-  std::string image;               // the fingerprint of what it runs in; a node that holds it is preferred
+  std::string image = {};          // the fingerprint of what it runs in; a node that holds it is preferred
+  bool exclusive = false;          // `cores` CPUs that no other exclusive task has
+  bool on_host = false;            // without a container
+  std::string rather_not = {};     // a node on which it has failed before: only if no other can take it now
   auto operator<=>(const Demand&) const = default;
+  size_t gpus_wanted() const { return gpus.empty() ? static_cast<size_t>(gpu_count) : gpus.size(); }
 };
 
 // What the tasks of a node hold together.
@@ -27,7 +33,8 @@ struct Usage {
   int cores = 0;
   std::uint64_t memory_bytes = 0;
   std::vector<int> gpus;
-  static Usage of(const TaskSpec& spec) { return {spec.cores, spec.memory_bytes, spec.gpus}; }
+  std::vector<int> cpus = {};  // of exclusive tasks
+  static Usage of(const TaskSpec& spec) { return {spec.cores, spec.memory_bytes, spec.gpus, spec.exclusive ? spec.cpus : std::vector<int>{}}; }
   void add(const Usage& more);
   void remove(const Usage& part);
 };
@@ -42,12 +49,17 @@ struct Machine {
   std::set<int> numa;     // empty: it has no NUMA topology
   std::set<std::string> images;  // fingerprints of what its Docker holds
   Usage used;
+  std::shared_ptr<const Cpus> cpus;  // shared by all copies; null: its runner has not told them
+  std::optional<bool> host_tasks = {};  // it takes tasks without a container; nullopt: not known yet
 
   std::vector<int> free_gpus() const;
+  size_t free_gpu_count() const;
 };
 
 // Why this node can never take the demand as it is; nullopt: empty and online it could.
 std::optional<std::string> unfitness(const Machine& machine, const Demand& demand);
+// The same without words: unfitness() has none.
+bool suits(const Machine& machine, const Demand& demand);
 // Why it cannot now; nullopt: it can. The words are those of HakuRiver's `failed_targets`.
 std::optional<std::string> refusal(const Machine& machine, const Demand& demand);
 // The same without words: refusal() has none.
@@ -56,5 +68,7 @@ bool fits(const Machine& machine, const Demand& demand);
 bool fits_beside(const Machine& machine, const Demand& demand, const Demand& other);
 // The GPUs that a demand that fits gets there.
 std::vector<int> gpus_for(const Machine& machine, const Demand& demand);
+// The CPUs that it gets there: its own if it is exclusive, else those that no exclusive task has. Empty: it may use all.
+std::vector<int> cpus_for(const Machine& machine, const Demand& demand);
 
 }  // namespace riverbox::host

@@ -1,6 +1,7 @@
 #include "host/tasks.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/duration.hpp"
 #include "base/error.hpp"
@@ -14,20 +15,9 @@ namespace {
 constexpr std::chrono::minutes kPatience{5};   // so long a task is overtaken by smaller ones
 constexpr size_t kStartsAtOnce = 256;          // in one transaction
 
-TaskReport report_of(const store::TaskRecord& task, TaskState state, std::string message) {
-  TaskReport report;
-  report.id = task.spec.id;
-  report.attempt = task.spec.attempt;
-  report.epoch = task.spec.epoch;
-  report.state = state;
-  report.message = std::move(message);
-  if (is_final(state)) report.completed_at = to_rfc3339(wall_now());
-  return report;
-}
-
-Demand demand_of(const store::TaskRecord& task, const std::string& image = {}) {
+Demand demand_of(const store::TaskRecord& task) {
   const auto& spec = task.spec;
-  return {task.target, spec.cores, spec.memory_bytes, spec.numa, spec.gpus, spec.gpus.empty() ? spec.gpu_count : 0, image};
+  return {task.target, spec.cores, spec.memory_bytes, spec.numa, spec.gpus, spec.gpus.empty() ? spec.gpu_count : 0, task.fingerprint, spec.exclusive, spec.runs_on_host()};
 }
 
 NotFound no_such_task(TaskId id) { return NotFound("Task " + id.str() + " not found", "`riverbox task list` shows the tasks there are."); }
@@ -39,12 +29,13 @@ Submission resubmission(const store::TaskRecord& task) {
   again.spec.attempt = 1;
   again.spec.after.clear();
   if (again.spec.gpu_count > 0) again.spec.gpus.clear();
+  again.spec.cpus.clear();
   if (!task.target.empty()) again.targets.push_back({NodeName::parse(task.target), again.spec.numa, again.spec.gpus});
   return again;
 }
 
-Tasks::Tasks(store::TaskRepository& repository, Nodes& nodes, LogFile log_file)
-    : repository_(repository), nodes_(nodes), log_file_(std::move(log_file)), queue_(kPatience) {
+Tasks::Tasks(store::TaskRepository& repository, Nodes& nodes, LogFile log_file, Clock clock)
+    : repository_(repository), nodes_(nodes), log_file_(std::move(log_file)), clock_(std::move(clock)), queue_(kPatience) {
   read_back();
 }
 
@@ -52,9 +43,13 @@ void Tasks::read_back() {
   const auto tasks = repository_.unfinished();
   queue_ = Queue(kPatience);
   dependencies_ = {};
-  held_ = {};
+  const Ledger before = std::exchange(held_, {});
   for (const auto& task : tasks)
     if (task.state != TaskState::pending) held_.hold(task.spec, task.node);
+  held_.take_over(before, [&](const Ledger::Key& key) {  // attempts that were given up, and have not ended yet
+    const auto task = repository_.find(key.id);
+    return task && (task->spec.attempt != key.attempt || is_final(task->state));
+  });
   std::map<TaskId, TaskId> hopeless;  // one has ended, and then the host before it could tell those that follow it
   for (const auto& task : tasks) {
     if (task.state != TaskState::pending) continue;
@@ -66,8 +61,11 @@ void Tasks::read_back() {
   for (const auto& [id, on] : hopeless) give_up(id, on);
 }
 
-void Tasks::enqueue(const store::TaskRecord& task, const std::string& image) {
-  queue_.add(task.spec.id, task.spec.priority, demand_of(task, image), parse_rfc3339(task.submitted_at));
+void Tasks::enqueue(const store::TaskRecord& task, const std::string& failed_on) {
+  const auto waited = std::max(WallTime::duration::zero(), clock_.wall() - parse_rfc3339(task.submitted_at));
+  Demand demand = demand_of(task);
+  if (task.target.empty()) demand.rather_not = failed_on;
+  queue_.add(task.spec.id, task.spec.priority, demand, clock_.steady() - std::chrono::duration_cast<Queue::Time::duration>(waited));
 }
 
 // ---- places
@@ -76,9 +74,10 @@ std::vector<Machine> Tasks::machines() const {
   std::vector<Machine> out;
   for (const auto& node : nodes_.all()) {
     const auto& d = node.description;
-    Machine machine{.name = d.hostname, .online = node.online, .draining = node.draining, .cores = d.cores, .memory_bytes = d.memory_bytes, .used = held_.of(d.hostname)};
+    Machine machine{.name = d.hostname, .online = node.online, .draining = node.draining, .cores = d.cores, .memory_bytes = d.memory_bytes, .used = held_.of(d.hostname), .host_tasks = d.host_tasks};
     for (const auto& gpu : d.gpus) machine.gpus.push_back(gpu.gpu_id);
     for (const auto& [number, numa] : d.numa) machine.numa.insert(number);
+    machine.cpus = d.cpus;
     for (const auto& holding : node.holdings) machine.images.insert(holding.fingerprint);
     out.push_back(std::move(machine));
   }
@@ -90,7 +89,7 @@ Tasks::Request Tasks::requested(const Submission& submission, const std::vector<
   const auto after = predecessors_of(submission.spec);
   if (after.hopeless)
     throw Conflict("task " + after.hopeless->str() + ", which it is to follow, is " + std::string(to_string(get(*after.hopeless).state)), "It can only follow one that completes.");
-  Request out{{}, after.open, submission.image};
+  Request out{{}, after.open};
   auto& tasks = out.tasks;
   const auto task_for = [&](const std::string& node, const std::optional<int>& numa, const std::vector<int>& gpus) {
     store::TaskRecord task;
@@ -100,7 +99,8 @@ Tasks::Request Tasks::requested(const Submission& submission, const std::vector<
     task.spec.gpus = gpus;
     name_logs(task.spec);
     task.target = task.node = node;
-    task.submitted_at = to_rfc3339(wall_now());
+    task.fingerprint = submission.image;
+    task.submitted_at = to_rfc3339(clock_.wall());
     return task;
   };
   if (submission.targets.empty()) {
@@ -113,7 +113,7 @@ Tasks::Request Tasks::requested(const Submission& submission, const std::vector<
       reasons.push_back(machine.name + ": " + *never);
     }
     if (machines.empty()) throw Unavailable("No node has ever connected", "Start one with `riverbox runner` (or `riverbox up`).");
-    throw Unavailable("No suitable node available for this task: none is big enough. " + join(reasons, "; "), "`hakuriver.client nodes` shows what they have.");
+    throw Unavailable("No suitable node available for this task: none can ever take it. " + join(reasons, "; "), "`hakuriver.client nodes` shows what they have.");
   }
   for (const auto& target : submission.targets) {
     const auto machine = std::find_if(machines.begin(), machines.end(), [&](const Machine& m) { return m.name == target.node.str(); });
@@ -137,6 +137,7 @@ void Tasks::take_place(store::TaskRecord& task, const Queue::Start& start) {
   task.placement = start.why;
   task.state = TaskState::assigning;
   task.spec.gpus = start.gpus;
+  task.spec.cpus = start.cpus;
   task.spec.epoch = node ? node->epoch : task.spec.epoch;
   held_.hold(task.spec, task.node);
 }
@@ -158,7 +159,7 @@ Submitted Tasks::submit(const std::vector<Submission>& submissions, const std::s
   size_t started = 0;
   try {
     out.tasks = enqueue(requests);
-    const auto starts = queue_.pass(machines, wall_now(), kStartsAtOnce);
+    const auto starts = queue_.pass(machines, clock_.steady(), kStartsAtOnce);
     started = starts.size();
     std::map<TaskId, store::TaskRecord*> mine;
     for (auto& task : out.tasks) mine.emplace(task.spec.id, &task);
@@ -191,7 +192,7 @@ std::vector<store::TaskRecord> Tasks::enqueue(std::vector<Request>& requests) {
   for (auto& request : requests) {
     for (auto& task : request.tasks) {
       task.batch_id = tasks.empty() ? task.spec.id.str() : tasks.front().batch_id;
-      if (request.after.empty()) enqueue(task, request.image);
+      if (request.after.empty()) enqueue(task);
       else dependencies_.add(task.spec.id, request.after);
       tasks.push_back(std::move(task));
     }
@@ -238,9 +239,9 @@ void Tasks::start_waiting(const std::vector<Queue::Start>& starts) {
 }
 
 void Tasks::schedule() {
-  for (bool more = queue_.size() > 0; more;) {
+  for (bool more = !postponed_ && queue_.size() > 0; more;) {
     auto machines = this->machines();
-    const auto starts = queue_.pass(machines, wall_now(), kStartsAtOnce);
+    const auto starts = queue_.pass(machines, clock_.steady(), kStartsAtOnce);
     start_waiting(starts);
     more = starts.size() == kStartsAtOnce;
   }
@@ -253,7 +254,8 @@ void Tasks::found_again(TaskId id) {
 
 bool Tasks::try_again(const TaskReport& report) {
   using enum TaskState;
-  if ((report.state != failed && report.state != killed_oom && report.state != lost) || report.timed_out) return false;
+  const bool may_go_better = report.state == failed || report.state == killed_oom || report.state == lost || report.state == stopped;
+  if (!may_go_better || report.timed_out) return false;
   auto task = repository_.find(report.id);
   if (!task || task->spec.attempt != report.attempt || task->spec.attempt > task->spec.retries || !may_follow(task->state, pending)) return false;
   if (!task->target.empty() && !nodes_.find(task->target)) return false;  // it was removed
@@ -262,11 +264,12 @@ bool Tasks::try_again(const TaskReport& report) {
                   (report.message.empty() ? "." : ". " + report.message);
   ++spec.attempt;
   if (spec.gpu_count > 0) spec.gpus.clear();
+  spec.cpus.clear();
   name_logs(spec);
   if (!repository_.requeue(*task)) return false;
   log::info("host", "a task waits for another attempt", {{"task", spec.id.str()}, {"attempt", std::to_string(spec.attempt)}, {"reason", task->message}});
   held_.release({report.id, report.attempt});
-  enqueue(*task);
+  enqueue(*task, task->node);
   notify(report.id);
   schedule();
   return true;
@@ -305,7 +308,8 @@ Tasks::Predecessors Tasks::predecessors_of(const TaskSpec& spec) {
   for (const TaskId id : spec.after) {
     const auto task = repository_.find(id);
     if (task && task->state == TaskState::completed) continue;
-    if (!task || (is_final(task->state) && task->state != TaskState::lost)) out.hopeless = id;
+    const bool may_be_found = task && task->state == TaskState::lost && nodes_.find(task->node);
+    if (!task || (is_final(task->state) && !may_be_found)) out.hopeless = id;
     else out.open.push_back(id);
   }
   return out;
@@ -318,6 +322,17 @@ Tasks::Explanation Tasks::explain(TaskId id) {
 }
 
 // ---- what becomes of them
+
+TaskReport Tasks::report_of(const store::TaskRecord& task, TaskState state, std::string message) const {
+  TaskReport report;
+  report.id = task.spec.id;
+  report.attempt = task.spec.attempt;
+  report.epoch = task.spec.epoch;
+  report.state = state;
+  report.message = std::move(message);
+  if (is_final(state)) report.completed_at = to_rfc3339(clock_.wall());
+  return report;
+}
 
 bool Tasks::apply(const TaskReport& report) {
   if (report.state == TaskState::pending) return false;  // the host's word alone
@@ -382,65 +397,6 @@ void Tasks::control(TaskId id, const std::string& action, std::function<void(boo
   auto node = nodes_.find(task.node);
   if (!node || !node->link) throw Unavailable("Node " + task.node + " is not connected", "Try again when `hakuriver.client nodes` shows it online.");
   node->link->control(action, id, task.spec.attempt, std::move(done));
-}
-
-void Tasks::reconcile(const std::string& hostname, const std::vector<KnownAttempt>& attempts) {
-  auto node = nodes_.find(hostname);
-  if (!node || !node->link) return;
-  auto known = [&](TaskId id, int attempt) {
-    return std::any_of(attempts.begin(), attempts.end(), [&](auto& a) { return a.id == id && a.attempt == attempt; });
-  };
-  for (const auto& task : repository_.unfinished_on(hostname)) {
-    if (known(task.spec.id, task.spec.attempt) || task.spec.epoch == node->epoch) continue;  // that epoch: sent over this very link
-    if (task.state == TaskState::pending) continue;  // it waits for this node, and was never sent
-    if (task.state == TaskState::assigning) node->link->dispatch(task.spec);
-    else apply(report_of(task, TaskState::lost, "Node " + hostname + " came back without this task."));
-  }
-  for (const auto& attempt : attempts) {
-    auto task = repository_.find(attempt.id);
-    const bool is_current = task && task->spec.attempt == attempt.attempt;
-    if (is_current && !is_final(task->state)) continue;
-    if (is_current && task->state == TaskState::lost) {  // here it is
-      if (attempt.state && may_follow(TaskState::lost, *attempt.state)) apply(report_of(*task, *attempt.state, {}));
-      continue;
-    }
-    node->link->kill(attempt.id, attempt.attempt);
-    if (!task) continue;
-    task->spec.attempt = attempt.attempt;
-    held_.hold(task->spec, hostname);  // until it has ended
-  }
-  for (const auto& [id, attempt] : held_.holders_on(hostname)) {  // killed before it arrived: nobody will tell of its end
-    if (known(id, attempt)) continue;
-    const auto task = repository_.find(id);
-    const bool is_current = task && task->spec.attempt == attempt;
-    if (!is_current || (is_final(task->state) && task->spec.epoch != node->epoch)) held_.release({id, attempt});
-  }
-  schedule();
-}
-
-void Tasks::call_lost(std::chrono::seconds after) {
-  for (const auto& node : nodes_.all()) {
-    if (node.silent_for < after) continue;
-    const auto& name = node.description.hostname;
-    if (node.link) node.link->drop();
-    for (const auto& task : repository_.unfinished_on(name)) {
-      if (task.state == TaskState::pending) continue;  // it waits for the node, and may
-      apply(report_of(task, TaskState::lost, "Nothing has been heard of node " + name + " for " + human_duration(after) + "."));
-    }
-  }
-}
-
-void Tasks::remove_node(const std::string& hostname, bool force) {
-  const auto node = nodes_.get(hostname);
-  const auto tasks = repository_.unfinished_on(hostname);
-  if (!tasks.empty() && !force && !node.link)
-    throw Conflict("node '" + hostname + "' has " + std::to_string(tasks.size()) + " unfinished tasks, the first is " + tasks.front().spec.id.str(),
-                   "With --force they are given up: those that wait for it fail, the others are called lost.");
-  nodes_.remove(hostname);
-  for (const auto& task : tasks) {
-    apply(report_of(task, task.state == TaskState::pending ? TaskState::failed : TaskState::lost, "Node " + hostname + " was removed."));
-  }
-  for (const auto& key : held_.holders_on(hostname)) held_.release(key);  // killed ones, whose end nobody will tell
 }
 
 std::uint64_t Tasks::subscribe(TaskId id, Listener listener) {

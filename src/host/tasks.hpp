@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.hpp"
 #include "base/task.hpp"
 #include "host/dependencies.hpp"
 #include "host/ledger.hpp"
@@ -41,14 +42,16 @@ struct KnownAttempt {
   TaskId id;
   int attempt = 1;
   std::int64_t epoch = 1;
-  std::optional<TaskState> state = {};  // older runners do not say
+  std::optional<TaskState> state = {};  // older runners say neither this
+  std::optional<std::vector<int>> gpus = {};  // nor which it holds
+  std::optional<std::vector<int>> cpus = {};  // nor these
 };
 
 class Tasks {
 public:
   // `log_file`: where the output goes, relative to the share. Reads what is unfinished.
   using LogFile = std::function<std::string(TaskId id, int attempt, bool is_stderr)>;
-  Tasks(store::TaskRepository& repository, Nodes& nodes, LogFile log_file);
+  Tasks(store::TaskRepository& repository, Nodes& nodes, LogFile log_file, Clock clock = {});
 
   // Durable when it returns, in one transaction. What fits nowhere now waits, unless it may not. Throws Unavailable when there is no task for any target; the message holds every
   // reason. Of several submissions all are taken, or none.
@@ -72,10 +75,13 @@ public:
   void control(TaskId id, const std::string& action, std::function<void(bool ok, std::string message)> done);
   store::TaskRecord get(TaskId id);
   std::vector<store::TaskRecord> list(std::optional<TaskState> state, int limit, int offset);
+  // A runner has come and says what it has: all of that holds its place until it has ended, whatever has been thought of it meanwhile. Before anything else may start there.
+  void take_in(const std::string& node, const std::vector<KnownAttempt>& attempts);
   // After the outbox of a runner has been replayed: dispatch again what never arrived, end what was killed meanwhile, mark what is gone as lost.
   void reconcile(const std::string& node, const std::vector<KnownAttempt>& attempts);
 
-  // Calls what is on nodes lost that have not been heard of for so long. When one is back, it tells what has really become of its tasks.
+  // Calls what is on nodes lost that have not been heard of for so long; of what the node ends by itself without us, not before it has surely done so. When one is back, it
+  // tells what has really become of its tasks.
   void call_lost(std::chrono::seconds after);
   // Forgets a node that is not connected. Throws NotFound, Conflict while it is, or has unfinished tasks and `force` is not said; with it they fail or are lost.
   void remove_node(const std::string& hostname, bool force);
@@ -93,10 +99,9 @@ private:
   struct Request {
     std::vector<store::TaskRecord> tasks;
     std::vector<TaskId> after;
-    std::string image;
   };
   std::vector<Machine> machines() const;
-  void enqueue(const store::TaskRecord& task, const std::string& image = {});
+  void enqueue(const store::TaskRecord& task, const std::string& failed_on = {});
   std::vector<store::TaskRecord> enqueue(std::vector<Request>& requests);
   Request requested(const Submission& submission, const std::vector<Machine>& machines, std::vector<FailedTarget>& failed);
   void name_logs(TaskSpec& spec) const;
@@ -106,6 +111,7 @@ private:
   void start_waiting(const std::vector<Queue::Start>& starts);
   void dispatch(const store::TaskRecord& task);
   void found_again(TaskId id);
+  TaskReport report_of(const store::TaskRecord& task, TaskState state, std::string message) const;  // of the host itself
   // After an attempt that failed or is lost. True: the task waits for another one.
   bool try_again(const TaskReport& report);
   // What it held is free again; what was to follow it does, or never will.
@@ -118,14 +124,19 @@ private:
   };
   Predecessors predecessors_of(const TaskSpec& spec);
   void read_back();       // queue and ledger as the store has them
+  // What is done for many tasks is followed by one pass through the queue, not by one for each.
+  template <typename Work>
+  void in_one_pass(const Work& work);
   void notify(TaskId id);
 
   store::TaskRepository& repository_;
   Nodes& nodes_;
   LogFile log_file_;
+  Clock clock_;
   Queue queue_;
   Dependencies dependencies_;
   Ledger held_;
+  bool postponed_ = false;  // schedule() is called later
   std::mutex mutex_;  // guards the listeners only
   struct Subscription { TaskId task; Listener listener; };
   std::map<std::uint64_t, Subscription> listeners_;

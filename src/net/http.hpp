@@ -49,6 +49,19 @@ public:
   virtual bool client_gone() const = 0;
 };
 
+// The body of a response that goes on for hours, a piece now and then: nobody waits, so it needs no thread. Loop thread.
+class OpenBody {
+public:
+  struct Events {
+    std::function<void()> drained;  // all that was written has been taken
+    std::function<void()> closed;   // exactly once: the client has gone, or has it all after finish()
+  };
+  virtual ~OpenBody() = default;                // unfinished: the connection is cut
+  virtual void write(std::string bytes) = 0;    // queued; nothing happens once the client has gone
+  virtual size_t queued_bytes() const = 0;      // for flow control: written, not yet taken
+  virtual void finish() = 0;
+};
+
 // Answers one request, exactly once, from any thread, also when the client or the server has gone. One that is dropped
 // without an answer answers 500.
 class Responder {
@@ -59,6 +72,9 @@ public:
   // thread; an exception cuts the connection. For HEAD `produce` is not run. On the loop thread write() cannot wait, so
   // there everything is queued.
   virtual void stream(Response head, const std::function<void(BodyWriter&)>& produce) = 0;
+  // Sends the head, as above, and leaves the body to its new owner. Loop thread. Null, and no events, when nobody is to read it: for HEAD, or
+  // because the client has gone.
+  virtual std::unique_ptr<OpenBody> open(Response head, OpenBody::Events events) = 0;
 };
 
 }  // namespace riverbox::net

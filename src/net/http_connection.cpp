@@ -237,7 +237,8 @@ void HttpConnection::pump_stream(const std::shared_ptr<Exchange>& exchange) {
     socket_.set_option(asio::socket_base::linger(true, 0), ec);
     return close();
   }
-  if (finished) finish_response();
+  if (finished) return finish_response();
+  if (const auto drained = exchange->events.drained) drained();  // a copy: it may end the response, and the original with it
 }
 
 void HttpConnection::write(std::string head, std::string body) {
@@ -285,12 +286,15 @@ void HttpConnection::finish_response() {
 
 void HttpConnection::leave_exchange() {
   if (!exchange_) return;
+  const auto exchange = std::exchange(exchange_, nullptr);
   {
-    std::lock_guard lock(exchange_->mutex);
-    exchange_->gone = true;
-    exchange_->room.notify_all();
+    std::lock_guard lock(exchange->mutex);
+    exchange->gone = true;
+    exchange->room.notify_all();
   }
-  exchange_.reset();
+  // They hold the owner of the body, who holds the exchange: the circle ends here.
+  const auto events = std::exchange(exchange->events, {});
+  if (events.closed) events.closed();
 }
 
 // While a stream has nothing to send, only reading tells that the client has left.

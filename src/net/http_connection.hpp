@@ -63,6 +63,8 @@ struct Exchange {
   bool pump_posted = false;
   bool finished = false, failed = false;  // set by the producer
   bool gone = false;                      // set by the connection: nobody reads any more
+
+  OpenBody::Events events;                // of a body that was left open; loop thread
 };
 
 // What a connection needs of its server.

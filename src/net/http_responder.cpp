@@ -104,6 +104,47 @@ private:
   bool may_wait_;
 };
 
+class QueuedBody final : public OpenBody {
+public:
+  QueuedBody(Way way, bool chunked, std::optional<std::uint64_t> length) : way_(way), writer_(std::move(way), chunked, length) {}
+  ~QueuedBody() override {
+    if (!finished_) writer_.fail();
+  }
+
+  void write(std::string bytes) override {
+    try {
+      writer_.write(std::move(bytes));
+    } catch (const Cancelled&) {
+      // `closed` tells its owner
+    } catch (const InternalError& error) {
+      fail(error);
+    }
+  }
+  size_t queued_bytes() const override {
+    std::lock_guard lock(way_.exchange->mutex);
+    return way_.exchange->pending.size() + way_.exchange->in_flight_bytes;
+  }
+  void finish() override {
+    if (std::exchange(finished_, true)) return;
+    try {
+      writer_.finish();
+    } catch (const InternalError& error) {
+      fail(error);
+    }
+  }
+
+private:
+  // It does not have the length that was promised.
+  void fail(const InternalError& error) {
+    log::warning("net", "a response was cut short", {{"error", error.what()}});
+    finished_ = true;
+    writer_.fail();
+  }
+  Way way_;
+  QueueWriter writer_;
+  bool finished_ = false;
+};
+
 std::optional<std::uint64_t> content_length(const Response& head) {
   for (const auto& [name, value] : head.headers)
     if (to_lower(name) == "content-length") return parse_u64(value);
@@ -130,18 +171,9 @@ public:
 
   void stream(Response response, const std::function<void(BodyWriter&)>& produce) override {
     if (!first_use()) return;
-    Exchange& request = *way_.exchange;
     const auto length = content_length(response);
-    if (!length && request.http_1_0) request.keep_alive = false;  // only the end of the connection can end the body
-    std::string head = format_head(response, length, request.keep_alive, request.http_1_0);
-    if (request.head_only)
-      return way_.run([head = std::move(head)](HttpConnection& c, const std::shared_ptr<Exchange>& exchange) mutable {
-        c.answer(exchange, std::move(head), {});
-      });
-    way_.run([head = std::move(head)](HttpConnection& c, const std::shared_ptr<Exchange>& exchange) mutable {
-      c.begin_stream(exchange, std::move(head));
-    });
-    QueueWriter writer(way_, !length && !request.http_1_0, length);
+    if (!begin(response, length)) return;
+    QueueWriter writer(way_, !length && !way_.exchange->http_1_0, length);
     try {
       produce(writer);
       writer.finish();
@@ -153,7 +185,29 @@ public:
     }
   }
 
+  std::unique_ptr<OpenBody> open(Response response, OpenBody::Events events) override {
+    const auto length = content_length(response);
+    if (!first_use() || is_gone() || !begin(response, length)) return nullptr;
+    way_.exchange->events = std::move(events);
+    return std::make_unique<QueuedBody>(way_, !length && !way_.exchange->http_1_0, length);
+  }
+
 private:
+  // Sends the head. False: that is all, it was a HEAD request.
+  bool begin(const Response& response, std::optional<std::uint64_t> length) {
+    Exchange& request = *way_.exchange;
+    if (!length && request.http_1_0) request.keep_alive = false;  // only the end of the connection can end the body
+    way_.run([head = format_head(response, length, request.keep_alive, request.http_1_0)](HttpConnection& c, const std::shared_ptr<Exchange>& exchange) mutable {
+      exchange->head_only ? c.answer(exchange, std::move(head), {}) : c.begin_stream(exchange, std::move(head));
+    });
+    return !request.head_only;
+  }
+
+  bool is_gone() const {
+    std::lock_guard lock(way_.exchange->mutex);
+    return way_.exchange->gone;
+  }
+
   bool first_use() {
     if (!used_.exchange(true)) return true;
     log::error("net", "a request was answered twice; the second answer is lost");

@@ -114,8 +114,8 @@ std::optional<Response> AccessPolicy::check_token(const Request& request) const 
   if (token_.empty()) return std::nullopt;
   if (const std::string* header = request.header("authorization")) {
     if (const auto given = bearer_token(*header); given && same_secret(*given, token_)) return std::nullopt;
-  } else if (lists_token(request.header("upgrade"), "websocket")) {
-    // A browser cannot give a WebSocket headers.
+  } else if (lists_token(request.header("upgrade"), "websocket") || lists_token(request.header("accept"), "text/event-stream")) {
+    // A browser cannot give a WebSocket or an EventSource headers.
     auto given = request.query.find("token");
     if (given != request.query.end() && same_secret(given->second, token_)) return std::nullopt;
   }
@@ -123,6 +123,8 @@ std::optional<Response> AccessPolicy::check_token(const Request& request) const 
   refusal.headers = {{"WWW-Authenticate", "Bearer"}};
   return refusal;
 }
+
+Role AccessPolicy::role_of(const Request& request) const { return requires_token() && !check_token(request) ? Role::admin : Role::user; }
 
 bool AccessPolicy::allows_puller(const Request& request) const {
   if (token_.empty()) return true;

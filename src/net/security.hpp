@@ -18,6 +18,9 @@ std::string read_or_create_token(const std::filesystem::path& path);
 // The token this client or runner shall send: config (flag, environment, file) first, else the token file; "" when there is none.
 std::string client_token(const Config& config);
 
+// What the one who asks may do. The token is the administrator's; where there is none, nobody has said who he is.
+enum class Role { user, admin };
+
 class AccessPolicy {
 public:
   // `token` empty = auth is "none". Host names that are always right: localhost, IP addresses, this machine's name,
@@ -25,10 +28,11 @@ public:
   AccessPolicy(const Config& config, std::string token);
   bool requires_token() const { return !token_.empty(); }
   // nullopt: allowed; else the refusal (401 {"detail":"Not authenticated"} with WWW-Authenticate: Bearer). Constant time.
-  // The token may also come as "?token=" on a WebSocket upgrade.
+  // The token may also come as "?token=" on a WebSocket upgrade and from an EventSource.
   std::optional<Response> check_token(const Request& request) const;
   // The same question for the registry, whose clients send the token as the password of any user (RFC 7617) or as a bearer token.
   bool allows_puller(const Request& request) const;
+  Role role_of(const Request& request) const;
   // Host header: present and ours. Origin header: absent (not a browser), same host and port as Host, or in allowed_origins.
   // For every upgrade and every request that changes something. 403 with the reason.
   std::optional<Response> check_origin(const Request& request) const;

@@ -22,7 +22,7 @@ constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 
 struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
   Impl(asio::io_context& loop, ServerOptions options, Handlers handlers)
-      : acceptor(open_listener(loop, options.bind_address, options.port)), pause(loop),
+      : acceptor(open_listener(loop, options.bind_address, options.port)), port(acceptor.local_endpoint().port()), pause(loop),
         context(std::make_shared<HttpContext>(HttpContext{loop, std::move(options), std::move(handlers), std::make_shared<Gate>(loop),
                                                           std::make_shared<std::atomic<unsigned>>(0), {}, {}})) {}
 
@@ -90,6 +90,7 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
   }
 
   tcp::acceptor acceptor;
+  const std::uint16_t port;
   asio::steady_timer pause;
   std::shared_ptr<HttpContext> context;
   std::unordered_map<HttpConnection*, std::shared_ptr<HttpConnection>> connections;
@@ -108,10 +109,7 @@ Server::~Server() {
   impl_->context->gate->close();
 }
 
-std::uint16_t Server::port() const {
-  error_code ec;
-  return impl_->acceptor.local_endpoint(ec).port();
-}
+std::uint16_t Server::port() const { return impl_->port; }
 
 void Server::stop() { impl_->stop(); }
 

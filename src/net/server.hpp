@@ -41,7 +41,7 @@ public:
   Server(boost::asio::io_context& loop, ServerOptions options, Handlers handlers);
   // On the loop thread or after the loop has ended, and before the loop is destroyed.
   ~Server();
-  std::uint16_t port() const;
+  std::uint16_t port() const;  // any thread
   void stop();  // loop thread: no new connections, open ones are closed
 
 private:

@@ -89,6 +89,22 @@ std::string pread_exact(int fd, size_t size, off_t offset, const std::filesystem
   return bytes;
 }
 
+std::uint64_t last_lines_offset(int fd, std::uint64_t size_bytes, std::uint64_t lines, const std::filesystem::path& path_for_message) {
+  if (lines == 0) return size_bytes;
+  constexpr std::uint64_t kPiece = 64 << 10;
+  for (std::uint64_t end = size_bytes; end > 0;) {
+    const std::uint64_t begin = end - std::min(kPiece, end);
+    const std::string bytes = pread_exact(fd, static_cast<size_t>(end - begin), static_cast<off_t>(begin), path_for_message);
+    for (size_t at = bytes.size(); (at = bytes.find_last_of('\n', at)) != std::string::npos; --at) {
+      const std::uint64_t next_line = begin + at + 1;
+      if (next_line < size_bytes && --lines == 0) return next_line;
+      if (at == 0) break;
+    }
+    end = begin;
+  }
+  return 0;
+}
+
 void pwrite_all(int fd, std::string_view bytes, std::uint64_t offset, const std::filesystem::path& path_for_message) {
   while (!bytes.empty()) {
     const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));

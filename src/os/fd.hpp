@@ -30,6 +30,8 @@ UniqueFd open_at(const std::filesystem::path& path, int flags, mode_t mode = 060
 std::string read_file(const std::filesystem::path& path, size_t max_bytes = 64u << 20);
 void write_all(int fd, std::string_view bytes, const std::filesystem::path& path_for_message);
 std::string pread_exact(int fd, size_t size, off_t offset, const std::filesystem::path& path_for_message);
+// Where the last `lines` lines of the first `size_bytes` begin; one at the end that has no end yet counts. Reads backwards, and only those lines.
+std::uint64_t last_lines_offset(int fd, std::uint64_t size_bytes, std::uint64_t lines, const std::filesystem::path& path_for_message);
 void pwrite_all(int fd, std::string_view bytes, std::uint64_t offset, const std::filesystem::path& path_for_message);
 // Up to `size_bytes` from `offset` to the same offset of another file, by the kernel where it can (extents can be shared then, nothing is read).
 // Returns how many it were, one at least: a file that ends before is BadData. Errors name the path that is written.

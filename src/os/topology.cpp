@@ -108,19 +108,37 @@ void read_temperatures(Load& load) {
   if (count) load.average_temperature = sum / count;
 }
 
+// In ascending order. Also right beyond 1024 processors, for which cpu_set_t is too small. Empty when the kernel does not say.
+std::vector<int> usable_cpus() {
+  std::vector<int> cpus;
+  for (size_t most = 1024; most <= 65536 && cpus.empty(); most *= 4) {
+    cpu_set_t* set = CPU_ALLOC(most);
+    if (!set) break;
+    const size_t size = CPU_ALLOC_SIZE(most);
+    if (::sched_getaffinity(0, size, set) == 0)
+      for (size_t cpu = 0; cpu < most; ++cpu)
+        if (CPU_ISSET_S(cpu, size, set)) cpus.push_back(static_cast<int>(cpu));
+    CPU_FREE(set);
+  }
+  return cpus;
+}
+
 }  // namespace
 
 int cpu_count() {
-  // Also right beyond 1024 processors, for which cpu_set_t is too small.
-  for (size_t cpus = 1024; cpus <= 65536; cpus *= 4) {
-    cpu_set_t* set = CPU_ALLOC(cpus);
-    if (!set) break;
-    const size_t size = CPU_ALLOC_SIZE(cpus);
-    const int count = ::sched_getaffinity(0, size, set) == 0 ? CPU_COUNT_S(size, set) : 0;
-    CPU_FREE(set);
-    if (count > 0) return count;
+  const auto cpus = usable_cpus();
+  return cpus.empty() ? static_cast<int>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN))) : static_cast<int>(cpus.size());
+}
+
+std::vector<std::vector<int>> cpus_by_core() {
+  std::map<int, std::vector<int>> cores;  // by the first thread of each, usable or not
+  for (const int cpu : usable_cpus()) {
+    const auto threads = parse_cpu_list(read_optional(fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cpu)));
+    cores[threads.empty() ? cpu : threads.front()].push_back(cpu);
   }
-  return static_cast<int>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
+  std::vector<std::vector<int>> out;
+  for (auto& [first, threads] : cores) out.push_back(std::move(threads));
+  return out;
 }
 
 std::uint64_t total_memory_bytes() {

@@ -26,6 +26,8 @@ struct Load {
 };
 
 int cpu_count();                       // usable by this process
+// Those, by physical core: the threads of one together. Numbers are the kernel's.
+std::vector<std::vector<int>> cpus_by_core();
 std::uint64_t total_memory_bytes();
 std::map<int, NumaNode> numa_nodes();  // from /sys/devices/system/node; empty without NUMA information
 std::vector<Gpu> gpus();               // empty without nvidia-smi; blocking, at most 5 s

@@ -1,5 +1,7 @@
 #include "os/topology_json.hpp"
 
+#include <set>
+
 namespace riverbox::os {
 namespace {
 
@@ -37,6 +39,21 @@ std::map<int, NumaNode> numa_of(const json& object) {
     if (number && *number < 1024) nodes[static_cast<int>(*number)] = {node.at("cores").get<std::vector<int>>(), node.value("memory_bytes", std::uint64_t{0})};
   }
   return nodes;
+}
+
+std::vector<std::vector<int>> cpus_of(const json& list) {
+  std::vector<std::vector<int>> cores;
+  std::set<int> seen;
+  if (!list.is_array()) return {};
+  for (const json& core : list) {
+    if (!core.is_array() || core.empty()) return {};
+    cores.emplace_back();
+    for (const json& cpu : core) {
+      if (!cpu.is_number_unsigned() || cpu.get<std::uint64_t>() > 65535 || !seen.insert(cpu.get<int>()).second) return {};
+      cores.back().push_back(cpu.get<int>());
+    }
+  }
+  return cores;
 }
 
 }  // namespace riverbox::os

@@ -9,7 +9,6 @@
 #include "base/log.hpp"
 #include "base/strings.hpp"
 #include "base/time.hpp"
-#include "environment/name.hpp"
 #include "runner/backoff.hpp"
 #include "runner/outcome.hpp"
 
@@ -18,11 +17,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr auto kGrace = std::chrono::seconds(10);        // between SIGTERM and SIGKILL
-constexpr auto kProgressInterval = std::chrono::seconds(1);
-constexpr int kFailedReads = 3;                          // of the output of a container that has ended
+constexpr int kFailedReads = 3;  // of the output of a container that has ended
 constexpr int kEndTries = 60;
-constexpr auto kNameGetsFree = std::chrono::seconds(30);  // the container of the attempt before may be on its way out
 
 bool is_over(const docker::ContainerState& state) { return !state.running && state.status != "created" && state.status != "restarting"; }
 
@@ -37,7 +33,9 @@ std::filesystem::path log_path(const Services& services, const std::string& rela
 }  // namespace
 
 Attempt::Attempt(Services& services, TaskSpec task, Origin origin)
-    : services_(services), task_(std::move(task)), origin_(origin), name_(services.facts.naming.task_container(task_.id)) {
+    : services_(services), task_(std::move(task)), origin_(origin), name_(services.facts.naming.task_container(task_.id)),
+      containers_(services.engine),
+      runtime_(task_.runs_on_host() ? static_cast<Runtime&>(services.processes) : containers_) {
   log_ = services_.logs.open(id(), log_path(services_, task_.stdout_file), log_path(services_, task_.stderr_file));
 }
 
@@ -45,7 +43,7 @@ Attempt::Attempt(Services& services, TaskSpec task, Origin origin)
 
 KnownAttempt Attempt::known() const {
   std::lock_guard lock(mutex_);
-  return {id(), task_.epoch, told_};
+  return {id(), task_.epoch, told_, task_.gpus, task_.exclusive ? task_.cpus : std::vector<int>{}};
 }
 
 bool Attempt::is_started() const {
@@ -65,6 +63,21 @@ bool Attempt::request_kill() {
   return phase_ == Phase::started;
 }
 
+void Attempt::host_is_silent(std::chrono::seconds silence) {
+  if (task_.lease.count() == 0 || silence < task_.lease) return;
+  std::lock_guard lock(mutex_);
+  if (phase_ == Phase::over || kill_requested_ || !why_stopped_.empty()) return;
+  log::warning("runner", "the host has not been heard for too long; a task that is not to run on without it is ended", {{"task", id().str()}});
+  why_stopped_ = "Stopped by its node, which could not reach the host for " + human_duration(silence) + ".";
+  syncing_.cancel();
+  following_.cancel();
+}
+
+std::string Attempt::why_stopped() const {
+  std::lock_guard lock(mutex_);
+  return why_stopped_;
+}
+
 void Attempt::detach() {
   std::lock_guard lock(mutex_);
   detached_ = true;
@@ -73,41 +86,54 @@ void Attempt::detach() {
   ending_.cancel();
 }
 
-void Attempt::end_container() {
-  for (int i = 0; i < kEndTries; ++i) {
+bool Attempt::end_container() {
+  {
+    std::lock_guard lock(mutex_);
+    if (std::exchange(is_ending_, true)) return false;  // by another thread, in the same way
+  }
+  struct Ended {
+    Attempt& self;
+    ~Ended() {
+      std::lock_guard lock(self.mutex_);
+      self.is_ending_ = false;
+    }
+  } ended{*this};
+  for (int tries = 0; tries < kEndTries;) {
     std::string container;
     CancelToken grace;
-    grace.set_deadline(Clock::now() + kGrace);
+    grace.set_deadline(Clock::now() + task_.stop_grace);
     {
       std::lock_guard lock(mutex_);
-      if (phase_ != Phase::started || detached_) return;
+      if (phase_ != Phase::started || detached_) return false;
       container = container_;
       ending_ = grace;
     }
     try {
-      auto state = services_.engine.inspect_container(container).state;
-      if (is_over(state)) return;
-      services_.engine.kill_container(container, "TERM");
-      if (state.paused) services_.engine.unpause_container(container);  // what is frozen cannot obey
+      auto state = runtime_.state(container);
+      if (is_over(state)) return false;
+      runtime_.signal(container, task_.stop_signal);
+      if (state.paused) runtime_.unpause(container);  // what is frozen cannot obey
       try {
-        services_.engine.wait_container(container, grace);
+        runtime_.wait(container, grace);
       } catch (const Timeout&) {
-        services_.engine.kill_container(container, "KILL");
+        runtime_.signal(container, "SIGKILL");
       }
-      return;
+      return true;
     } catch (const docker::ContainerNotFoundError&) {
-      return;
+      return false;
     } catch (const Cancelled&) {
-      return;
+      return false;
+    } catch (const docker::DockerConnectionError&) {  // as long as it is away, nobody else can end it either
     } catch (const std::exception& error) {
-      if (i == 0) log::warning("runner", "cannot end a task; trying again", {{"task", id().str()}, {"reason", error.what()}});
+      if (tries++ == 0) log::warning("runner", "cannot end a task; trying again", {{"task", id().str()}, {"reason", error.what()}});
     }
     try {
       pause_before_retry(std::chrono::seconds(1));
     } catch (const Detached&) {
-      return;
+      return false;
     }
   }
+  return false;
 }
 
 std::string Attempt::control(bool pause) {
@@ -119,9 +145,9 @@ std::string Attempt::control(bool pause) {
     container = container_;
   }
   try {
-    pause ? services_.engine.pause_container(container) : services_.engine.unpause_container(container);
+    pause ? runtime_.pause(container) : runtime_.unpause(container);
   } catch (const docker::DockerError&) {
-    auto state = services_.engine.inspect_container(container).state;
+    auto state = runtime_.state(container);
     if (!state.running || state.paused != pause) throw;  // else it was so already, which is what is wanted
   }
   report(pause ? TaskState::paused : TaskState::running);
@@ -192,6 +218,7 @@ TaskReport Attempt::execute() {
   }
   check_still_wanted();  // an error that the runner's end caused is none of the task's
   if (kill_requested()) return report_of(TaskState::killed, "Killed on request before it started.");
+  if (auto why = why_stopped(); !why.empty() && !is_started()) return report_of(TaskState::stopped, std::move(why));
   auto report = report_of(TaskState::failed, std::move(failure));
   report.exit_code = start_exit_code_;
   report.started_at = started_at_;
@@ -205,176 +232,14 @@ void Attempt::prepare() {
   share_file(services_.facts.shared_dir, task_.stdout_file);  // before anything is made
   share_file(services_.facts.shared_dir, task_.stderr_file);
   std::optional<docker::Container> container;
-  if (origin_ == Origin::adopted) container = find_container();
+  if (origin_ == Origin::adopted) container = find_made();
   if (!container && origin_ == Origin::adopted && had_container())
-    throw docker::DockerError("Its container was removed while the runner was away; how far it came is in its output.");
+    throw docker::DockerError(std::string(task_.runs_on_host() ? "What the runner knew of it" : "Its container") + " was removed while the runner was away; how far it came is in its output.");
   if (!container) {
     if (origin_ == Origin::dispatched) report(TaskState::assigning);
-    auto image_id = bring_up_to_date();
-    check_still_wanted();
-    if (kill_requested()) throw Cancelled("the task was killed");
-    container = create(image_id);
+    container = make_container();
   }
-  start(*container);
-}
-
-// The container of an earlier run. While Docker is away nobody knows whether it exists, so this waits.
-std::optional<docker::Container> Attempt::find_container() {
-  for (Backoff backoff;;) {
-    try {
-      auto container = services_.engine.inspect_container(name_);
-      if (!is_this_attempt(container)) return std::nullopt;  // create() says what is in the way
-      log::info("runner", "task adopted", {{"task", id().str()}, {"container", container.name}, {"state", container.state.status}});
-      return container;
-    } catch (const docker::ContainerNotFoundError&) {
-      return std::nullopt;
-    } catch (const docker::DockerConnectionError&) {
-      pause_before_retry(backoff.next());
-    }
-  }
-}
-
-// The output files are made after the container and before its start. With them but without a container the task may have run, and
-// nothing may run twice.
-bool Attempt::had_container() const {
-  std::error_code ignored;
-  return std::filesystem::exists(std::filesystem::symlink_status(log_->path(false), ignored));
-}
-
-std::string Attempt::bring_up_to_date() {
-  auto name = environment::EnvironmentName::parse(task_.environment);
-  CancelToken token;
-  token.set_deadline(Clock::now() + services_.sync_timeout);
-  {
-    std::lock_guard lock(mutex_);
-    if (detached_) throw Detached{};
-    if (kill_requested_) throw Cancelled("the task was killed");
-    syncing_ = token;
-  }
-  Clock::time_point last{};
-  auto progress = [&](const environment::SyncProgress& p) {
-    // "checking" takes milliseconds and is not worth a state; every report is a durable write.
-    if (p.step == "checking" || (last != Clock::time_point{} && Clock::now() - last < kProgressInterval)) return;
-    last = Clock::now();
-    report(TaskState::syncing, progress_text(p.step, p.bytes, p.total_bytes));
-  };
-  environment::SyncResult result;
-  try {
-    result = task_.exact ? services_.syncer.ensure_exactly(name, task_.tarball, token, progress)
-                         : services_.syncer.ensure(name, task_.tarball, token, progress);
-  } catch (const Timeout&) {
-    throw Timeout(fmt::format("environment '{}' was not loaded within {} s", name.str(), services_.sync_timeout.count()),
-                  "Raise [docker] image_sync_timeout on this node, or look why its Docker or the share is slow.");
-  }
-  if (result.loaded)
-    log::info("runner", "environment brought up to date", {{"environment", name.str()}, {"tarball", result.tarball}});
-  tarball_ = result.tarball;
-  return result.image_id;
-}
-
-// ---- the container
-
-bool Attempt::is_this_attempt(const docker::Container& container) const {
-  const auto& naming = services_.facts.naming;
-  auto wanted = naming.task_labels(task_.id, kTaskType, services_.facts.node, task_.attempt, task_.epoch);
-  wanted.erase(naming.label("epoch"));  // of the link, not of the attempt
-  for (const auto& [key, value] : wanted) {
-    auto found = container.labels.find(key);
-    if (found == container.labels.end() || found->second != value) return false;
-  }
-  return true;
-}
-
-bool Attempt::is_older_attempt(const docker::Container& container) const {
-  const auto& naming = services_.facts.naming;
-  auto owner = container.labels.find(owner_label(naming));
-  auto attempt = container.labels.find(naming.label("attempt"));
-  if (owner == container.labels.end() || owner->second != services_.facts.state_file || attempt == container.labels.end()) return false;
-  auto number = parse_i64(attempt->second);
-  return number && *number < task_.attempt;
-}
-
-docker::Container Attempt::create(const std::string& image_id) {
-  prepare_mounts(task_, services_.facts);
-  auto spec = container_spec(task_, image_id, services_.facts);
-  for (const auto give_up = Clock::now() + kNameGetsFree;;) {
-    try {
-      docker::Container container;
-      container.id = services_.engine.create_container(name_, spec);
-      container.name = name_;
-      container.image_id = image_id;
-      container.state.status = "created";
-      return container;
-    } catch (const docker::ContainerCreationError& error) {
-      if (error.kind() != ErrorKind::conflict || Clock::now() > give_up) throw;
-    }
-    if (auto existing = take_name()) return *existing;
-    pause_before_retry(std::chrono::milliseconds(50));
-  }
-}
-
-// Of a container that has our name: it is the one that we were about to make, or of an attempt that the host has given up, and is removed, unless that attempt has just done so itself.
-std::optional<docker::Container> Attempt::take_name() {
-  try {
-    auto existing = services_.engine.inspect_container(name_);
-    if (is_this_attempt(existing)) return existing;  // the answer to an earlier create was lost
-    if (is_older_attempt(existing)) {
-      services_.engine.remove_container(existing.id, true);
-      return std::nullopt;
-    }
-  } catch (const docker::ContainerNotFoundError&) {
-    return std::nullopt;
-  }
-  throw docker::ContainerCreationError(
-      fmt::format("cannot create container '{}': another container has that name and is not of this attempt", name_),
-      fmt::format("If nobody needs it, remove it on node {} with `docker rm -f {}`.", services_.facts.node, name_), ErrorKind::conflict);
-}
-
-void Attempt::start(const docker::Container& container) {
-  image_id_ = container.image_id;
-  {
-    std::lock_guard lock(mutex_);
-    container_ = container.id;
-    if (detached_) throw Detached{};
-    if (kill_requested_ && container.state.status == "created") throw Cancelled("the task was killed");
-  }
-  bool fresh = container.state.status == "created";
-  files_.emplace(log_, !fresh);
-  if (fresh) {
-    try {
-      services_.engine.start_container(container.id);
-    } catch (const docker::DockerError& error) {
-      explain_failed_start(error);
-      throw;
-    }
-  }
-  // By the engine's clock, which also says when it ended: by ours a short task would end before it started.
-  started_at_ = fresh ? services_.engine.inspect_container(container.id).state.started_at : container.state.started_at;
-  bool kill = false;
-  {
-    std::lock_guard lock(mutex_);
-    phase_ = Phase::started;
-    told_ = TaskState::running;
-    kill = kill_requested_;
-  }
-  auto running = report_of(TaskState::running);
-  running.started_at = started_at_;
-  running.image_id = image_id_;
-  running.tarball = tarball_;
-  services_.reports.add(std::move(running));
-  if (container.state.paused) report(TaskState::paused);
-  if (kill) end_container();  // it was asked for while the container started
-}
-
-// The engine keeps 126 or 127 as the exit code of a program that could not be executed, as a shell would.
-void Attempt::explain_failed_start(const docker::DockerError& error) {
-  if (error.kind() == ErrorKind::unavailable) return;
-  try {
-    auto state = services_.engine.inspect_container(name_).state;
-    if (state.exit_code != 0) start_exit_code_ = state.exit_code;
-  } catch (const std::exception&) {
-    // the error of the start is the one that counts
-  }
+  start_surely(std::move(*container));
 }
 
 // Reads the output until the container has ended. Docker may go away and come back meanwhile; the task does not care.
@@ -387,20 +252,20 @@ void Attempt::follow() {
     trouble.clear();
     try {
       files_->begin_pass();
-      services_.engine.follow_logs(container_, following_, sink);
+      runtime_.follow(container_, following_, sink);
     } catch (const docker::ContainerNotFoundError&) {
       throw;
     } catch (const Error& error) {
       trouble = error.fact();
-      if (!following_.expired()) ++failures;
+      if (!following_.cancelled()) ++failures;
     }
     check_still_wanted();
-    if (following_.expired()) {
-      end_at_time_limit();
+    if (following_.cancelled()) {
+      end_before_its_time();
       continue;  // with what it wrote until then
     }
     try {
-      state_ = services_.engine.inspect_container(container_).state;
+      state_ = runtime_.state(container_);
       // A share that failed for a moment gets what it missed: the engine has it all, as long as the container exists.
       if (is_over(state_) && files_->failed() && ++failures < kFailedReads) continue;
       if (is_over(state_) && (trouble.empty() || failures >= kFailedReads)) break;
@@ -422,29 +287,42 @@ void Attempt::set_time_limit() {
   token.set_deadline(Clock::now() + std::chrono::duration_cast<Clock::duration>(task_.time_limit - so_far));
   std::lock_guard lock(mutex_);
   if (detached_) throw Detached{};
+  if (!why_stopped_.empty()) token.cancel();
   following_ = token;
 }
 
-void Attempt::end_at_time_limit() {
-  timed_out_ = true;
+// Its time is up, or it is not to run on without the host. What has ended by itself before we came has its own result.
+void Attempt::end_before_its_time() {
+  bool by_host = false;
   {
     std::lock_guard lock(mutex_);
     if (detached_) throw Detached{};
+    by_host = !why_stopped_.empty();
     following_ = {};
   }
-  log::info("runner", "the time of a task is up", {{"task", id().str()}});
-  end_container();
+  if (!by_host) log::info("runner", "the time of a task is up", {{"task", id().str()}});
+  if (end_container() && !timed_out_ && !stopped_) (by_host ? stopped_ : timed_out_) = true;
+}
+
+// Also when it was ended by an earlier run of this runner, which cannot tell any more.
+bool Attempt::ran_out_of_time() const {
+  if (timed_out_ || task_.time_limit.count() == 0 || started_at_.empty() || state_.finished_at.empty()) return timed_out_;
+  return !stopped_ && parse_rfc3339(state_.finished_at) - parse_rfc3339(started_at_) >= task_.time_limit;
 }
 
 TaskReport Attempt::outcome() const {
-  auto [state, message] = judge(state_, kill_requested());
-  if (timed_out_ && state != TaskState::killed) {
+  auto [state, message] = judge(state_, kill_requested(), !task_.runs_on_host());
+  const bool timed_out = ran_out_of_time();
+  if (timed_out && state != TaskState::killed) {
     state = TaskState::failed;
     message = "Ended because its time limit of " + human_duration(task_.time_limit) + " was over.";
+  } else if (stopped_ && state != TaskState::killed) {
+    state = TaskState::stopped;
+    message = why_stopped();
   }
   auto report = report_of(state, join_sentences(message, output_problem_));
   report.exit_code = state_.exit_code;
-  report.timed_out = timed_out_;
+  report.timed_out = timed_out;
   report.started_at = started_at_;
   report.completed_at = state_.finished_at;
   report.image_id = image_id_;
@@ -460,11 +338,11 @@ void Attempt::clean_up() {
   }
   if (container.empty()) return;
   try {
-    services_.engine.remove_container(container, true);
+    runtime_.remove(container);
   } catch (const docker::ContainerNotFoundError&) {
     // somebody was faster
   } catch (const std::exception& error) {
-    log::warning("runner", "a container is left over", {{"container", name_}, {"reason", error.what()}});
+    log::warning("runner", task_.runs_on_host() ? "something of a task is left over" : "a container is left over", {{"container", name_}, {"reason", error.what()}});
   }
 }
 

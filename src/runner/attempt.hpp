@@ -2,8 +2,9 @@
 //
 //   accepted -> syncing -> created -> started -> followed to its end -> reported -> removed
 //
+// What is created is a container, or, for a task without one, a process of this machine; a Runtime makes both look the same from there on.
 // run() walks this on a thread of its own; kill, pause and resume come from other threads. What was true when the runner died is
-// found again in the store (the attempt) and in Docker (the container with our labels).
+// found again in the store (the attempt) and in Docker (the container with our labels) or in the folder of the process.
 #pragma once
 #include <chrono>
 #include <memory>
@@ -17,9 +18,12 @@
 #include "environment/sync.hpp"
 #include "runner/attempt_id.hpp"
 #include "runner/container_spec.hpp"
+#include "runner/host_processes.hpp"
 #include "runner/log_files.hpp"
 #include "runner/log_hub.hpp"
 #include "runner/report_queue.hpp"
+#include "runner/runtime.hpp"
+#include "runner/task_network.hpp"
 #include "store/runner_store.hpp"
 
 namespace riverbox::runner {
@@ -31,6 +35,8 @@ struct Services {
   store::AttemptRepository& attempts;
   ReportQueue& reports;
   LogHub& logs;
+  HostProcesses& processes;
+  TaskNetwork& network;
   NodeFacts facts;
   std::chrono::seconds sync_timeout{600};
 };
@@ -51,8 +57,11 @@ public:
 
   // Returns at once. True: there is a container to be ended, call end_container() on a worker.
   bool request_kill();
-  // SIGTERM, 10 s of grace, SIGKILL; a paused container is thawed first. Blocking. Never throws.
-  void end_container();
+  // The host has not been heard for so long. What is to stop then is ended by run(), and reported as stopped.
+  void host_is_silent(std::chrono::seconds silence);
+  // The task's stop signal, its grace, SIGKILL; a paused container is thawed first. Blocking. Never throws.
+  // Returns whether it found the task running, and nobody else at it.
+  bool end_container();
   // Pause or resume. Blocking. Returns what to tell; throws Conflict when it is not running, docker errors.
   std::string control(bool pause);
   // The runner stops: run() returns soon.
@@ -65,15 +74,24 @@ private:
   TaskReport execute();
   void prepare();
   std::optional<docker::Container> find_container();
+  std::optional<docker::Container> find_process();
+  std::optional<docker::Container> find_made();  // the one or the other
   bool had_container() const;
-  std::string bring_up_to_date();
+  docker::Container make_container();
+  void start_surely(docker::Container container);
+  void start_container(const std::string& container);
+  std::string image_for();                          // its ID, once it is here
+  std::string bring_up_to_date(const CancelToken& token);
+  std::string pull_image(const CancelToken& token);
+  void report_progress(std::string_view step, std::uint64_t bytes, std::uint64_t total_bytes);
   docker::Container create(const std::string& image_id);
   std::optional<docker::Container> take_name();
   void start(const docker::Container& container);
   void explain_failed_start(const docker::DockerError& error);
   void follow();
   void set_time_limit();
-  void end_at_time_limit();
+  void end_before_its_time();
+  bool ran_out_of_time() const;
   TaskReport outcome() const;
   TaskReport report_of(TaskState state, std::string message = {}) const;
   void report(TaskState state, std::string message = {});
@@ -82,11 +100,14 @@ private:
   void check_still_wanted() const;
   void pause_before_retry(std::chrono::milliseconds time) const;
   bool kill_requested() const;
+  std::string why_stopped() const;  // empty: it is not
 
   Services& services_;
   const TaskSpec task_;
   const Origin origin_;
   const std::string name_;  // of the container
+  ContainerRuntime containers_;
+  Runtime& runtime_;        // of this attempt
   std::shared_ptr<AttemptLog> log_;
 
   // Only run()'s thread touches these.
@@ -95,13 +116,15 @@ private:
   std::string image_id_, tarball_, started_at_;
   std::optional<int> start_exit_code_;  // of a container that could not be started
   std::string output_problem_;
-  bool timed_out_ = false;
+  std::chrono::steady_clock::time_point progress_reported_{};
+  bool timed_out_ = false, stopped_ = false;  // ended by us because of that
 
   mutable std::mutex mutex_;  // guards what follows; never held across I/O
   Phase phase_ = Phase::preparing;
-  std::string container_;     // its ID, once there is one
+  std::string container_;     // its ID, or that of the process, once there is one
   TaskState told_ = TaskState::assigning;  // by the last report
-  bool kill_requested_ = false, detached_ = false;
+  bool kill_requested_ = false, detached_ = false, is_ending_ = false;
+  std::string why_stopped_;
   CancelToken syncing_, following_, ending_;
 };
 

@@ -3,8 +3,10 @@
 #include <compare>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/ids.hpp"
+#include "base/task_state.hpp"
 
 namespace riverbox::runner {
 
@@ -20,6 +22,7 @@ struct KnownAttempt {
   AttemptId id;
   std::int64_t epoch = 1;
   TaskState state = TaskState::assigning;  // as last reported
+  std::vector<int> gpus = {}, cpus = {};   // that it holds: another attempt may have got others
 };
 
 }  // namespace riverbox::runner

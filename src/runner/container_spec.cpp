@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "base/error.hpp"
+#include "base/mount_rule.hpp"
 #include "base/strings.hpp"
 
 namespace riverbox::runner {
@@ -15,23 +16,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string upper(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) {
-    if (c >= 'a' && c <= 'z') return static_cast<char>(c - 'a' + 'A');
-    return c == '-' ? '_' : static_cast<char>(c);
-  });
-  return text;
-}
-
-// The user's variables and ours; ours win, because programs must be able to believe them.
-std::vector<std::string> environment_of(const TaskSpec& task, const NodeFacts& facts) {
+// The user's variables and ours; ours win, because programs must be able to believe them. Under both names, whatever the prefix: scripts
+// come from clusters of either kind.
+std::vector<std::string> environment_of(const TaskSpec& task) {
   auto all = task.env;
-  auto prefix = upper(facts.naming.prefix());
-  all[prefix + "_TASK_ID"] = task.id.str();
-  all[prefix + "_ATTEMPT"] = std::to_string(task.attempt);
-  all[prefix + "_LOCAL_TEMP_DIR"] = "/local_temp";
-  all[prefix + "_SHARED_DIR"] = "/shared";
-  if (task.numa) all[prefix + "_TARGET_NUMA_NODE"] = std::to_string(*task.numa);
+  for (const std::string prefix : {"HAKURIVER", "KOHAKURIVER"}) {
+    all[prefix + "_TASK_ID"] = task.id.str();
+    all[prefix + "_ATTEMPT"] = std::to_string(task.attempt);
+    all[prefix + "_LOCAL_TEMP_DIR"] = "/local_temp";
+    all[prefix + "_SHARED_DIR"] = "/shared";
+    if (task.numa) all[prefix + "_TARGET_NUMA_NODE"] = std::to_string(*task.numa);
+  }
   std::vector<std::string> out;
   out.reserve(all.size());
   for (const auto& [name, value] : all) out.push_back(name + "=" + value);
@@ -55,6 +50,23 @@ void make_folder(const fs::path& dir) {
   if (error) throw IoError(fmt::format("create {}", dir.string()), error.value(), "Create it, or give the runner the right to.");
 }
 
+// A link inside an allowed folder leads out of it, and Docker follows links: what counts is where the source really is.
+void check_place(const MountSpec& mount, const TaskSpec& task, const NodeFacts& facts) {
+  if (task.mount_roots.empty()) return;
+  std::error_code error;
+  const std::string place = fs::canonical(mount.source, error).string();
+  std::vector<MountRule> rules;
+  for (const auto& text : task.mount_roots) {
+    std::error_code absent;
+    auto rule = MountRule::parse(text);
+    if (const auto real = fs::canonical(rule.path, absent); !absent) rules.push_back({real.string(), rule.read_only});
+  }
+  if (error || !is_allowed(rules, place, mount.read_only))
+    throw Forbidden(fmt::format("cannot mount {} at {}: on node {} it leads to {}, which may not be mounted", printable(mount.source), printable(mount.target), facts.node,
+                                printable(error ? error.message() : place)),
+                    "What may be is in allowed_mounts below [tasks] in the configuration of the host.");
+}
+
 }  // namespace
 
 std::string owner_label(const docker::Naming& naming) { return naming.label("runner_state"); }
@@ -63,7 +75,7 @@ docker::ContainerSpec container_spec(const TaskSpec& task, const std::string& im
   docker::ContainerSpec spec;
   spec.image = image_id;
   spec.command = task_argv(task);  // the entrypoint of the image stays
-  spec.env = environment_of(task, facts);
+  spec.env = environment_of(task);
   spec.working_dir = task.working_dir;
   spec.labels = facts.naming.task_labels(task.id, kTaskType, facts.node, task.attempt, task.epoch);
   spec.labels[owner_label(facts.naming)] = facts.state_file;
@@ -72,17 +84,24 @@ docker::ContainerSpec container_spec(const TaskSpec& task, const std::string& im
   for (const auto& mount : task.mounts) spec.mounts.push_back({mount.source, mount.target, mount.read_only});
   spec.cpus = task.cores;
   spec.memory_bytes = task.memory_bytes;
+  std::vector<int> cpus = task.cpus;
   if (task.numa) {
-    std::vector<std::string> cores;
-    for (int core : numa_node(*task.numa, facts).cores) cores.push_back(std::to_string(core));
-    spec.cpuset_cpus = join(cores, ",");
+    const auto& node = numa_node(*task.numa, facts);
+    if (cpus.empty()) cpus = node.cores;
     spec.cpuset_mems = std::to_string(*task.numa);
   }
+  spec.cpuset_cpus = fmt::format("{}", fmt::join(cpus, ","));
   spec.gpus = task.gpus;
   spec.privileged = task.privileged;
+  spec.pids_limit = facts.pids_limit;
+  spec.network = facts.network;
+  spec.stop_signal = task.stop_signal;  // also for who stops it from outside, or the machine
+  spec.stop_timeout = task.stop_grace;
   spec.init = true;  // signals reach the program, orphans are reaped
   // The engine keeps the output whatever its default driver is: adoption reads it again. Not json-file, which replaces bytes that are no
-  // UTF-8. The driver "local" keeps the newest 100 MB unless told otherwise; a terabyte in one file is all of it.
+  // UTF-8. The driver "local" keeps the newest 100 MB unless told otherwise; a terabyte in one file is all of it. No smaller limit is safe,
+  // also where less is kept on the share: that are the first bytes of each stream, the engine would drop the oldest ones of both, and a
+  // runner that adopts the task after that could not tell which bytes it reads.
   spec.log_driver = "local";
   spec.log_options = {{"max-size", "1t"}, {"max-file", "1"}, {"compress", "false"}};
   return spec;
@@ -103,11 +122,13 @@ void prepare_mounts(const TaskSpec& task, const NodeFacts& facts) {
                    "Mount it, or set [paths] shared_dir in the runner's configuration.");
   make_folder(facts.shared_dir / "shared_data");
   make_folder(facts.local_temp_dir);
-  for (const auto& mount : task.mounts)
+  for (const auto& mount : task.mounts) {
     if (stat(mount.source.c_str(), &status) != 0)
       throw NotFound(fmt::format("cannot mount {} at {}: {} on node {}", printable(mount.source), printable(mount.target),
                                  errno == ENOENT ? "it does not exist" : std::generic_category().message(errno), facts.node),
                      "Create it on that node, or leave the mount out.");
+    check_place(mount, task, facts);
+  }
 }
 
 }  // namespace riverbox::runner

@@ -18,6 +18,8 @@ struct NodeFacts {
   std::filesystem::path shared_dir, local_temp_dir;
   std::map<int, os::NumaNode> numa;
   std::string state_file;  // tells our containers from those of another runner on the same daemon
+  int pids_limit = 0;      // of each task; 0 = none
+  std::string network;     // that each task joins; empty: the engine's own default
 };
 
 inline constexpr std::string_view kTaskType = "command";
@@ -32,7 +34,8 @@ docker::ContainerSpec container_spec(const TaskSpec& task, const std::string& im
 std::filesystem::path share_file(const std::filesystem::path& shared_dir, const std::string& relative);
 
 // Makes shared_data and local_temp_dir when they are missing and checks that every source of a mount exists. The share
-// itself is never made: a folder in the place of a missing mount would swallow results. Throws IoError, NotFound.
+// itself is never made: a folder in the place of a missing mount would swallow results. Throws IoError, NotFound, Forbidden for
+// a source that leads out of the task's mount_roots.
 void prepare_mounts(const TaskSpec& task, const NodeFacts& facts);
 
 }  // namespace riverbox::runner

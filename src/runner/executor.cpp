@@ -66,15 +66,21 @@ void Executor::kill(const AttemptId& id) {
   auto attempt = find(id);
   if (!attempt) return log::debug("runner", "kill of an attempt that is over or was never here", {{"task", id.str()}});
   log::info("runner", "task is being killed", {{"task", id.str()}});
-  if (attempt->request_kill()) control_.post([attempt] { attempt->end_container(); });
+  if (attempt->request_kill()) killers_.post([attempt] { attempt->end_container(); });
+}
+
+void Executor::host_is_silent(std::chrono::seconds silence) {
+  std::lock_guard lock(mutex_);
+  for (const auto& [id, attempt] : attempts_) attempt->host_is_silent(silence);
 }
 
 void Executor::control(const AttemptId& id, bool pause, Done done) {
   auto attempt = find(id);
   if (!attempt) return done(false, "task " + id.task.str() + " does not run on this node");
-  bool posted = control_.post([attempt, pause, done] {
+  bool posted = control_.post([this, attempt, pause, done] {
     try {
-      done(true, attempt->control(pause));
+      const std::string words = attempt->control(pause);
+      services_.reports.after([done, words] { done(true, words); });  // who is answered finds the new state
     } catch (const std::exception& error) {
       done(false, error.what());
     }
@@ -115,6 +121,10 @@ bool Executor::is_leftover(const docker::ContainerSummary& container) const {
 }
 
 void Executor::look_for_leftovers() {
+  services_.processes.remove_leftovers([this](const std::string& id) {
+    std::lock_guard lock(mutex_);
+    return std::any_of(attempts_.begin(), attempts_.end(), [&](const auto& entry) { return services_.processes.id_of(entry.first) == id; });
+  });
   try {
     for (const auto& container : services_.engine.list_containers(services_.facts.naming.label("managed") + "=true")) {
       if (!is_leftover(container)) continue;

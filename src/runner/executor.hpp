@@ -24,6 +24,8 @@ public:
   void dispatch(TaskSpec task);
   // Unknown: nothing, its report is on the way.
   void kill(const AttemptId& id);
+  // The host has not been heard for so long: what is not to run on without it ends.
+  void host_is_silent(std::chrono::seconds silence);
   // `done(ok, message)` once, on a worker; not at all when the runner stops first.
   using Done = std::function<void(bool ok, std::string message)>;
   void control(const AttemptId& id, bool pause, Done done);
@@ -49,7 +51,8 @@ private:
   // A thread per attempt, because it sleeps in two blocking calls for hours: the stream of the output and the end of the container. It
   // costs about 100 KB while it does. More than this many wait for their turn.
   os::WorkerPool workers_{"attempts", 1024, 1u << 16};
-  os::WorkerPool control_{"control", 32, 1u << 16};  // kill (up to 10 s each), pause, resume
+  os::WorkerPool control_{"control", 32, 1u << 16};  // pause, resume
+  os::WorkerPool killers_{"kill", 1024, 1u << 16};   // each for as long as the task's grace
 };
 
 }  // namespace riverbox::runner

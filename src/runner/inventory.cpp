@@ -13,6 +13,7 @@ Inventory read_inventory(std::string node) {
   Inventory inventory;
   inventory.node = std::move(node);
   inventory.cores = os::cpu_count();
+  inventory.cpus = os::cpus_by_core();
   inventory.memory_bytes = os::total_memory_bytes();
   inventory.numa = os::numa_nodes();
   return inventory;

@@ -15,8 +15,10 @@ struct Inventory {
   std::string node;
   int cores = 0;
   std::uint64_t memory_bytes = 0;
+  std::vector<std::vector<int>> cpus;  // by physical core
   std::map<int, os::NumaNode> numa;  // empty: unknown
   std::vector<os::Gpu> gpus;
+  bool host_tasks = false;           // it takes tasks without a container
 };
 
 // config.runner.name, else the host name. Throws InvalidInput.

@@ -11,6 +11,7 @@ namespace {
 
 constexpr auto kWelcomeTimeout = std::chrono::seconds(10);
 constexpr auto kRefusedPause = std::chrono::seconds(5);
+constexpr int kUnanswered = 6;  // beats without an answer: a network that drops what is sent breaks no connection
 
 }  // namespace
 
@@ -94,11 +95,14 @@ void Link::refused_upgrade(const net::WebSocketResult& result) {
   retry_after(backoff_.next());
 }
 
-void Link::give_up_on_welcome() {
-  say(true, fmt::format("the host at {} did not greet back within {} s; dialling again", host_url_, kWelcomeTimeout.count()));
+void Link::give_up_on_welcome() { hang_up(fmt::format("did not greet back within {} s", kWelcomeTimeout.count())); }
+
+void Link::hang_up(const std::string& why) {
+  say(true, fmt::format("the host at {} {}; dialling again", host_url_, why));
+  up_ = false;
   auto socket = std::exchange(socket_, nullptr);
   ++generation_;  // what this socket still says is not for us
-  if (socket) socket->close(1002, "no welcome");
+  if (socket) socket->close(1002, why);
   retry_after(backoff_.next());
 }
 
@@ -141,12 +145,16 @@ void Link::received(std::string_view text) {
     say(true, fmt::format("the host at {} refuses this runner: {}. Trying again every 5 s", host_url_, printable(refused->message)));
     return;
   }
-  if (up_) handlers_.message(std::move(*message));
+  if (!up_) return;
+  if (std::holds_alternative<Heard>(*message)) answers_ = true, unanswered_ = 0;
+  handlers_.message(std::move(*message));
 }
 
 void Link::welcomed(const Welcome& welcome) {
   if (up_) return;  // once per link
   up_ = true;
+  answers_ = false;
+  unanswered_ = 0;
   backoff_.reset();
   interval_ = welcome.heartbeat_interval;
   say(false, fmt::format("connected to {}", host_url_));
@@ -160,6 +168,7 @@ void Link::welcomed(const Welcome& welcome) {
 // The first beat goes out with the welcome; nothing that blocks is between two beats.
 void Link::beat() {
   if (!up_) return;
+  if (answers_ && ++unanswered_ > kUnanswered) return hang_up("does not answer any more; tasks go on meanwhile");
   send(handlers_.heartbeat());
   after(interval_, &Link::beat);
 }

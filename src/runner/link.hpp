@@ -43,6 +43,7 @@ private:
   void beat();
   void after(std::chrono::milliseconds delay, void (Link::*what)());
   void give_up_on_welcome();
+  void hang_up(const std::string& why);
   // A line for the log, unless the last one said the same.
   void say(bool problem, const std::string& text);
 
@@ -54,6 +55,8 @@ private:
   std::shared_ptr<net::WebSocket> socket_;
   std::uint64_t generation_ = 0;     // counts the sockets; callbacks of an older one are ignored
   std::chrono::milliseconds interval_{5000};
+  int unanswered_ = 0;               // beats since the host has answered one
+  bool answers_ = false;             // it does; an older one never
   bool up_ = false, refused_ = false, stopped_ = false;
   std::string last_said_;
 };

@@ -10,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/strings.hpp"
 
 namespace riverbox::runner {
 namespace {
@@ -23,9 +24,14 @@ void require_regular_file(int fd, const std::filesystem::path& path) {
   if (!S_ISREG(status.st_mode)) throw Conflict(path.string() + " is not a regular file");
 }
 
+// The last line of a file that could not take more.
+std::string notice(char last_kept, std::uint64_t max_bytes) {
+  return fmt::format("{}[riverbox] The output goes on, but only its first {} bytes are kept ([tasks] max_output).\n", last_kept == '\n' ? "" : "\n", max_bytes);
+}
+
 }  // namespace
 
-LogFiles::LogFiles(std::shared_ptr<AttemptLog> log, bool keep) : log_(std::move(log)) {
+LogFiles::LogFiles(std::shared_ptr<AttemptLog> log, bool keep, std::uint64_t max_bytes) : log_(std::move(log)), max_bytes_(max_bytes) {
   for (bool is_stderr : {false, true}) open(is_stderr, keep ? 0 : O_TRUNC);
 }
 
@@ -49,6 +55,7 @@ void LogFiles::begin_pass() {
   for (bool is_stderr : {false, true}) {
     auto& file = files_[is_stderr];
     file.seen = 0;
+    file.last = '\n';
     if (file.error.empty()) continue;
     file.error.clear();
     if (!file.fd) open(is_stderr, 0);
@@ -57,10 +64,23 @@ void LogFiles::begin_pass() {
 
 void LogFiles::consume(bool is_stderr, std::string_view bytes) {
   auto& file = files_[is_stderr];
-  auto begin = file.seen;
+  const auto begin = file.seen;
   file.seen += bytes.size();
-  if (!file.error.empty() || file.seen <= file.written) return;
-  if (begin < file.written) bytes.remove_prefix(static_cast<size_t>(file.written - begin));
+  if (max_bytes_ > 0 && begin > max_bytes_) return;
+  const bool crosses = max_bytes_ > 0 && file.seen > max_bytes_;  // once in each pass
+  if (crosses) bytes = bytes.substr(0, static_cast<size_t>(max_bytes_ - begin));
+  if (!bytes.empty()) file.last = bytes.back();
+  put(is_stderr, begin, bytes);
+  if (!crosses) return;
+  file.cut = true;
+  put(is_stderr, max_bytes_, notice(file.last, max_bytes_));
+}
+
+// What is in the file already is left out.
+void LogFiles::put(bool is_stderr, std::uint64_t offset, std::string_view bytes) {
+  auto& file = files_[is_stderr];
+  if (!file.error.empty() || offset + bytes.size() <= file.written) return;
+  if (offset < file.written) bytes.remove_prefix(static_cast<size_t>(file.written - offset));
   write(is_stderr, bytes);
 }
 
@@ -99,7 +119,9 @@ void LogFiles::close() {
 std::string LogFiles::problem() const {
   for (const auto& file : files_)
     if (!file.error.empty()) return "The stored output is incomplete: " + file.error + ".";
-  return {};
+  if (!files_[0].cut && !files_[1].cut) return {};
+  const std::string_view which = !files_[1].cut ? "stdout" : !files_[0].cut ? "stderr" : "stdout and of its stderr";
+  return fmt::format("Of its {} only the first {} are kept.", which, human_bytes(max_bytes_));
 }
 
 }  // namespace riverbox::runner

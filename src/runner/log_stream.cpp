@@ -11,6 +11,7 @@
 #include "base/log.hpp"
 #include "base/strings.hpp"
 #include "os/fd.hpp"
+#include "runner/container_spec.hpp"
 
 namespace riverbox::runner {
 namespace {
@@ -35,8 +36,8 @@ std::string read_frame(const std::filesystem::path& path, bool is_stderr, std::u
 
 }  // namespace
 
-LogStream::LogStream(boost::asio::io_context& loop, os::WorkerPool& readers, std::shared_ptr<AttemptLog> log, OpenLogs wanted)
-    : loop_(loop), readers_(readers), log_(std::move(log)), wanted_(std::move(wanted)) {}
+LogStream::LogStream(boost::asio::io_context& loop, os::WorkerPool& readers, std::shared_ptr<AttemptLog> log, OpenLogs wanted, std::string head)
+    : loop_(loop), readers_(readers), log_(std::move(log)), wanted_(std::move(wanted)), head_(std::move(head)) {}
 
 void LogStream::dial(const Target& target) {
   net::WebSocketRequest request;
@@ -67,6 +68,7 @@ void LogStream::run(std::shared_ptr<net::WebSocket> socket) {
     if (auto stream = weak.lock()) stream->pump();
   };
   socket_->start(std::move(events));
+  if (!head_.empty()) socket_->send(head_, false);
   if (!log_) return finish(1011, "this runner does not know the attempt; read its files on the share");
   subscription_ = log_->subscribe([weak = weak_from_this()] {
     if (auto stream = weak.lock()) stream->wake();
@@ -148,6 +150,23 @@ void LogStream::deliver(Chunk chunk) {
     return finish(1000, "");
   }
   if (sent || again_) pump();
+}
+
+// The file is looked for where the host says that it is: this runner may have forgotten the attempt, or be another one than ran it.
+StoredPart find_part(const std::filesystem::path& shared_dir, const OutputPart& wanted) {
+  StoredPart out;
+  try {
+    const auto part = net::open_part(share_file(shared_dir, wanted.file), wanted.request);
+    out.head = part_text(part);
+    out.log = std::make_shared<AttemptLog>(part.path, part.path);
+    out.from = part.wish.offset;
+    out.log->grown(false, part.wish.offset + part.wish.size_bytes);
+  } catch (const Error& error) {
+    out.head = no_part_text(error.fact());
+    out.log = std::make_shared<AttemptLog>("", "");
+  }
+  out.log->finish();
+  return out;
 }
 
 }  // namespace riverbox::runner

@@ -22,7 +22,8 @@ public:
     std::string host_url, token;
   };
   // `log` null: the attempt is unknown here, and the stream is closed with that reason. `readers` must live until stop().
-  LogStream(boost::asio::io_context& loop, os::WorkerPool& readers, std::shared_ptr<AttemptLog> log, OpenLogs wanted);
+  // `head`: a text frame that goes before everything else, if there is one.
+  LogStream(boost::asio::io_context& loop, os::WorkerPool& readers, std::shared_ptr<AttemptLog> log, OpenLogs wanted, std::string head = {});
   void dial(const Target& target);
   // Takes a socket that is open already.
   void run(std::shared_ptr<net::WebSocket> socket);
@@ -44,10 +45,19 @@ private:
   os::WorkerPool& readers_;
   std::shared_ptr<AttemptLog> log_;
   OpenLogs wanted_;               // `from` moves on
+  const std::string head_;
   std::shared_ptr<net::WebSocket> socket_;
   std::shared_ptr<AttemptLog::Listener> subscription_;
   std::atomic<bool> woken_{false};
   bool reading_ = false, again_ = false, closed_ = false;
 };
+
+// A stream that sends a part of one file: its head, and a finished log of just these bytes, as stdout from `from` on. Blocking, does not throw.
+struct StoredPart {
+  std::string head;
+  std::shared_ptr<AttemptLog> log;
+  std::uint64_t from = 0;
+};
+StoredPart find_part(const std::filesystem::path& shared_dir, const OutputPart& wanted);
 
 }  // namespace riverbox::runner

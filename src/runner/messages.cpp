@@ -78,10 +78,18 @@ Sync sync_of(const json& message) {
   return sync;
 }
 
+OutputPart part_of(const json& message) {
+  OutputPart part{.file = text_of(message, "file"), .request = {}};
+  if (message.contains("range")) part.request.range = text_of(message, "range");
+  if (message.contains("tail")) part.request.last_lines = offset_of(message, "tail");
+  return part;
+}
+
 HostMessage message_of(const std::string& type, const json& message) {
   if (type == "welcome") return welcome_of(message);
   if (type == "refused") return Refused{message.contains("message") ? text_of(message, "message") : "no reason was given"};
   if (type == "ack") return Acknowledged{number_of(message, "sequence")};
+  if (type == "heard") return Heard{std::chrono::milliseconds(number_of(message, "sent"))};
   if (type == "dispatch") return Dispatch{required(message, "task").get<TaskSpec>()};
   if (type == "kill") return Kill{attempt_of(message)};
   if (type == "pause" || type == "resume") return Control{type == "pause", attempt_of(message), required(message, "request").dump()};
@@ -91,13 +99,14 @@ HostMessage message_of(const std::string& type, const json& message) {
   open.attempt = attempt_of(message);
   open.from[0] = offset_of(message, "stdout_from");
   open.from[1] = offset_of(message, "stderr_from");
+  if (auto part = message.find("part"); part != message.end()) open.part = part_of(*part);
   return open;
 }
 
 }  // namespace
 
 std::optional<HostMessage> parse_host_message(std::string_view text, std::string* type_out) {
-  static constexpr std::string_view kKnown[] = {"welcome", "refused", "ack", "dispatch", "kill", "pause", "resume", "open_logs", "sync"};
+  static constexpr std::string_view kKnown[] = {"welcome", "refused", "ack", "heard", "dispatch", "kill", "pause", "resume", "open_logs", "sync"};
   json message = json::parse(text, nullptr, false);
   if (!message.is_object()) throw InvalidInput("the message is not a JSON object");
   auto type = text_of(message, "type");
@@ -115,15 +124,17 @@ std::optional<HostMessage> parse_host_message(std::string_view text, std::string
 std::string hello_text(const Inventory& inventory, std::string_view version, const std::vector<KnownAttempt>& attempts) {
   json list = json::array();
   for (const auto& known : attempts)
-    list.push_back({{"task_id", known.id.task.str()}, {"attempt", known.id.attempt}, {"epoch", known.epoch}, {"state", to_string(known.state)}});
+    list.push_back({{"task_id", known.id.task.str()}, {"attempt", known.id.attempt}, {"epoch", known.epoch}, {"state", to_string(known.state)}, {"gpus", known.gpus}, {"cpus", known.cpus}});
   return json{{"type", "hello"},
               {"protocol", kProtocol},
               {"node", inventory.node},
               {"version", version},
               {"cores", inventory.cores},
               {"memory_bytes", inventory.memory_bytes},
+              {"cpus", inventory.cpus},
               {"numa", os::json_of<json>(inventory.numa)},
               {"gpus", os::json_of<json>(inventory.gpus)},
+              {"host_tasks", inventory.host_tasks},
               {"attempts", std::move(list)}}
       .dump();
 }
@@ -135,10 +146,19 @@ std::string report_text(std::int64_t sequence, const TaskReport& report) {
 std::string synced_text() { return R"({"type":"synced"})"; }
 std::string end_text() { return R"({"type":"end"})"; }
 
-std::string heartbeat_text(const os::Load& load, const std::vector<os::Gpu>& gpus, const std::vector<TaskId>& running) {
+std::string part_text(const net::FilePart& part) {
+  using Kind = net::RangeWish::Kind;
+  const char* state = !part.fd ? "missing" : part.wish.kind == Kind::part ? "part" : part.wish.kind == Kind::unsatisfiable ? "unsatisfiable" : "whole";
+  return json{{"type", "part"}, {"state", state}, {"offset", part.wish.offset}, {"size_bytes", part.wish.size_bytes}, {"whole_bytes", part.whole_bytes}}.dump();
+}
+
+std::string no_part_text(std::string_view why) { return json{{"type", "part"}, {"state", "error"}, {"message", valid_utf8(why)}}.dump(); }
+
+std::string heartbeat_text(std::chrono::milliseconds sent, const os::Load& load, const std::vector<os::Gpu>& gpus, const std::vector<TaskId>& running) {
   json ids = json::array();
   for (auto id : running) ids.push_back(id.str());
   return json{{"type", "heartbeat"},
+              {"sent", sent.count()},
               {"cpu_percent", load.cpu_percent},
               {"memory_percent", load.memory_percent},
               {"memory_used_bytes", load.memory_used_bytes},

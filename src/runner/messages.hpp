@@ -11,6 +11,7 @@
 #include "base/task.hpp"
 #include "environment/holdings.hpp"
 #include "environment/sync.hpp"
+#include "net/file_part.hpp"
 #include "runner/attempt_id.hpp"
 #include "runner/inventory.hpp"
 
@@ -27,6 +28,10 @@ struct Refused {
 struct Acknowledged {
   std::int64_t sequence = 0;
 };
+// The host has taken the beat of that moment.
+struct Heard {
+  std::chrono::milliseconds sent{};
+};
 struct Dispatch {
   TaskSpec task;
 };
@@ -38,10 +43,16 @@ struct Control {
   AttemptId attempt;
   std::string request;  // JSON text, sent back as it came
 };
+// A part of one file as it is now, instead of all that comes.
+struct OutputPart {
+  std::string file;  // relative to the share
+  net::PartRequest request;
+};
 struct OpenLogs {
   std::string stream;
   AttemptId attempt;
   std::uint64_t from[2] = {0, 0};  // stdout, stderr
+  std::optional<OutputPart> part = {};
 };
 // Bring an environment here before a task asks for it.
 struct Sync {
@@ -50,7 +61,7 @@ struct Sync {
   bool idle = false;    // nobody waits: after everything else
   std::string request;  // JSON text, sent back as it came
 };
-using HostMessage = std::variant<Welcome, Refused, Acknowledged, Dispatch, Kill, Control, OpenLogs, Sync>;
+using HostMessage = std::variant<Welcome, Refused, Acknowledged, Heard, Dispatch, Kill, Control, OpenLogs, Sync>;
 
 // Throws InvalidInput that says what is wrong with the message. nullopt: a type this version does not know; `type` (if
 // given) is set to it either way.
@@ -59,11 +70,14 @@ std::optional<HostMessage> parse_host_message(std::string_view text, std::string
 std::string hello_text(const Inventory& inventory, std::string_view version, const std::vector<KnownAttempt>& attempts);
 std::string report_text(std::int64_t sequence, const TaskReport& report);
 std::string synced_text();
-std::string heartbeat_text(const os::Load& load, const std::vector<os::Gpu>& gpus, const std::vector<TaskId>& running);
+// `sent`: by the clock of Lease; the host sends it back.
+std::string heartbeat_text(std::chrono::milliseconds sent, const os::Load& load, const std::vector<os::Gpu>& gpus, const std::vector<TaskId>& running);
 std::string result_text(const std::string& request, bool ok, std::string_view message);
 std::string progress_text(const std::string& request, const environment::SyncProgress& progress);
 std::string sync_result_text(const std::string& request, const environment::SyncResult& result);  // an answer to `sync`
 std::string holdings_text(const std::vector<environment::Holding>& holdings);
 std::string end_text();  // of a log stream
+std::string part_text(const net::FilePart& part);  // before the bytes of a part
+std::string no_part_text(std::string_view why);
 
 }  // namespace riverbox::runner

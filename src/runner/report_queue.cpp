@@ -41,6 +41,7 @@ void ReportQueue::persistently(const char* what, Work work) {
       if (!told) log::error("runner", "the runner's database fails; trying again", {{"action", what}, {"reason", error.what()}});
     }
     for (int i = 0; i < 10; ++i) {
+      call_all();
       if (stopping_) throw Cancelled("storing a report was cancelled: the runner stops");
       std::this_thread::sleep_for(kRetryPause);
     }
@@ -60,6 +61,26 @@ void ReportQueue::deliver(std::uint64_t generation, std::int64_t sequence, const
 
 void ReportQueue::add(TaskReport report) {
   post([this, report = std::move(report)] { store_and_deliver(report); });
+}
+
+void ReportQueue::after(std::function<void()> then) {
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back(std::move(then));
+  }
+  if (!worker_.post([this] { call_next(); })) call_all();
+}
+
+bool ReportQueue::call_next() {
+  std::function<void()> next;
+  {
+    const std::lock_guard lock(mutex_);
+    if (waiting_.empty()) return false;
+    next = std::move(waiting_.front());
+    waiting_.pop_front();
+  }
+  next();
+  return true;
 }
 
 void ReportQueue::finish(TaskReport report) {

@@ -3,7 +3,9 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <mutex>
 #include <string>
 
 #include "base/task.hpp"
@@ -21,6 +23,8 @@ public:
 
   // All of these may be called from any thread; only finish() blocks.
   void add(TaskReport report);
+  // Calls `then` on the queue's worker, after what was added before is stored and, with a link that is up, sent; while the store fails, at once.
+  void after(std::function<void()> then);
   // Returns when the final report is durable and the attempt forgotten. Throws Cancelled when the runner stops first.
   void finish(TaskReport report);
   // A link came up: deliver what is in the outbox, then "synced", from then on each report as it comes.
@@ -36,6 +40,9 @@ private:
   template <typename Work>
   void persistently(const char* what, Work work);
   void post(std::function<void()> work);
+  // One that waits in after(), or all.
+  bool call_next();
+  void call_all() { while (call_next()) {} }
 
   store::Outbox outbox_;
   store::AttemptRepository attempts_;
@@ -43,6 +50,8 @@ private:
   std::uint64_t live_generation_ = 0;  // of the link that has been replayed; the worker's own
   std::atomic<std::int64_t> acknowledged_{0}, delivered_{0};  // sequence numbers
   std::atomic<bool> acknowledging_{false}, stopping_{false};
+  std::mutex mutex_;  // guards what waits in after()
+  std::deque<std::function<void()>> waiting_;
   os::WorkerPool worker_;  // last: joined before the rest goes
 };
 

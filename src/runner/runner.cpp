@@ -1,6 +1,7 @@
 #include "runner/runner.hpp"
 
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include <algorithm>
 #include <mutex>
@@ -11,6 +12,7 @@
 #include "os/worker_pool.hpp"
 #include "runner/executor.hpp"
 #include "runner/inventory.hpp"
+#include "runner/lease.hpp"
 #include "runner/link.hpp"
 #include "runner/log_stream.hpp"
 #include "runner/warmer.hpp"
@@ -22,6 +24,7 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::minutes kHoldingsInterval{1};
+constexpr std::chrono::seconds kLeaseInterval{1};
 
 template <class... Cases>
 struct Match : Cases... {
@@ -41,9 +44,17 @@ fs::path state_file(const Config& config, const std::string& node) {
   return fs::absolute(config.paths.state_dir / ("runner-" + node + ".db"));
 }
 
+NetworkPlan network_of(const Config& config) {
+  try {
+    return NetworkPlan::of(docker::Naming(config.docker.prefix), config.docker.tasks_network, config.docker.tasks_subnet);
+  } catch (const InvalidInput& error) {
+    throw ConfigError("docker.tasks_subnet: " + error.fact(), error.next());
+  }
+}
+
 NodeFacts facts_of(const Config& config, const Inventory& inventory, const fs::path& state) {
-  return {docker::Naming(config.docker.prefix), inventory.node, fs::absolute(config.paths.shared_dir),
-          fs::absolute(config.paths.local_temp_dir), inventory.numa, state.string()};
+  return {docker::Naming(config.docker.prefix), inventory.node, fs::absolute(config.paths.shared_dir), fs::absolute(config.paths.local_temp_dir),
+          inventory.numa, state.string(), config.docker.tasks_pids_limit, network_of(config).name};
 }
 
 }  // namespace
@@ -58,6 +69,8 @@ public:
         state_file_(state_file(config_, inventory_.node)),
         database_(state_file_, store::kRunnerMigrations),
         attempts_(database_),
+        lease_(fs::path(state_file_).replace_extension(".lease")),
+        lease_timer_(loop),
         engine_(endpoint_of(config_)),
         syncer_(engine_, docker::Naming(config_.docker.prefix), environment::Share(config_.container_dir()),
                 {.remove_superseded = config_.docker.remove_superseded_images,
@@ -67,16 +80,24 @@ public:
         reports_(database_, [this](std::uint64_t generation, std::string message) { deliver(generation, std::move(message)); }),
         warmer_(engine_, syncer_, docker::Naming(config_.docker.prefix), config_.docker.image_sync_timeout,
                 [this](std::string message) { say(std::move(message)); }),
-        executor_(Services{engine_, syncer_, attempts_, reports_, logs_, facts_of(config_, inventory_, state_file_),
-                           config_.docker.image_sync_timeout}) {}
+        processes_(state_file_.parent_path() / "host-tasks" / inventory_.node, facts_of(config_, inventory_, state_file_),
+                   {.allowed = config_.runner.allow_host_tasks, .user = config_.environment.runner_user}),
+        network_(engine_, network_of(config_)),
+        executor_(Services{engine_, syncer_, attempts_, reports_, logs_, processes_, network_, facts_of(config_, inventory_, state_file_),
+                           config_.docker.image_sync_timeout}) {
+    inventory_.host_tasks = config_.runner.allow_host_tasks;
+  }
 
   void start();
   void stop();
 
 private:
   void make_link();
+  void watch_lease();
   void handle(HostMessage message);
   void follow(OpenLogs wanted);
+  void send_part(OpenLogs wanted);
+  void start_stream(std::shared_ptr<AttemptLog> log, OpenLogs wanted, std::string head = {});
   void deliver(std::uint64_t generation, std::string message);
   void say(std::string message);
   std::string hello();
@@ -90,6 +111,8 @@ private:
   const fs::path state_file_;
   store::Database database_;
   store::AttemptRepository attempts_;
+  Lease lease_;                             // loop thread
+  boost::asio::steady_timer lease_timer_;
   docker::Engine engine_;
   environment::Syncer syncer_;
   LogHub logs_;
@@ -111,6 +134,8 @@ private:
   // Destroyed in this order from below: what uses others goes first.
   ReportQueue reports_;
   Warmer warmer_;
+  HostProcesses processes_;
+  TaskNetwork network_;
   Executor executor_;
   os::WorkerPool log_readers_{"log readers", 4};
   os::WorkerPool sampler_{"sampler", 1};
@@ -121,6 +146,7 @@ void Runner::Impl::start() {
   executor_.adopt();
   if (!executor_.unfinished().empty())
     log::info("runner", "taking up tasks of an earlier run", {{"tasks", std::to_string(executor_.unfinished().size())}});
+  watch_lease();
   // nvidia-smi may take seconds; the hello wants the GPUs.
   sampler_.post([this] {
     auto gpus = os::gpus();
@@ -162,8 +188,19 @@ void Runner::Impl::make_link() {
   link_ = std::make_shared<Link>(loop_, config_.url(), token_, std::move(handlers));
 }
 
+void Runner::Impl::watch_lease() {
+  lease_timer_.expires_after(kLeaseInterval);
+  lease_timer_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+    auto self = weak.lock();
+    if (error || !self || self->stopped_) return;
+    self->executor_.host_is_silent(self->lease_.silence());
+    self->watch_lease();
+  });
+}
+
 void Runner::Impl::stop() {
   if (std::exchange(stopped_, true)) return;
+  lease_timer_.cancel();
   executor_.stop();
   warmer_.stop();
   reports_.stop();
@@ -200,7 +237,7 @@ std::string Runner::Impl::heartbeat() {
     holdings_told_ = Clock::now();
     warmer_.look();
   }
-  return heartbeat_text(newest.load, newest.gpus, executor_.running());
+  return heartbeat_text(Lease::now(), newest.load, newest.gpus, executor_.running());
 }
 
 void Runner::Impl::sample() {
@@ -226,6 +263,7 @@ void Runner::Impl::handle(HostMessage message) {
   };
   std::visit(Match{
                  [&](Acknowledged& ack) { reports_.acknowledge(ack.sequence); },
+                 [&](Heard& heard) { lease_.heard(heard.sent); },
                  [&](Dispatch& dispatch) { executor_.dispatch(std::move(dispatch.task)); },
                  [&](Kill& kill) { executor_.kill(kill.attempt); },
                  [&](Control& control) { executor_.control(control.attempt, control.pause, answer(control.request)); },
@@ -237,9 +275,24 @@ void Runner::Impl::handle(HostMessage message) {
 }
 
 void Runner::Impl::follow(OpenLogs wanted) {
-  std::erase_if(streams_, [](const auto& stream) { return stream.expired(); });
+  if (wanted.part) return send_part(std::move(wanted));
   auto log = logs_.find(wanted.attempt);
-  auto stream = std::make_shared<LogStream>(loop_, log_readers_, std::move(log), std::move(wanted));
+  start_stream(std::move(log), std::move(wanted));
+}
+
+void Runner::Impl::send_part(OpenLogs wanted) {
+  log_readers_.post([this, wanted = std::move(wanted)]() mutable {
+    auto part = find_part(fs::absolute(config_.paths.shared_dir), *wanted.part);
+    wanted.from[0] = part.from;
+    boost::asio::post(loop_, [weak = weak_from_this(), part = std::move(part), wanted = std::move(wanted)]() mutable {
+      if (auto self = weak.lock(); self && !self->stopped_) self->start_stream(std::move(part.log), std::move(wanted), std::move(part.head));
+    });
+  });
+}
+
+void Runner::Impl::start_stream(std::shared_ptr<AttemptLog> log, OpenLogs wanted, std::string head) {
+  std::erase_if(streams_, [](const auto& stream) { return stream.expired(); });
+  auto stream = std::make_shared<LogStream>(loop_, log_readers_, std::move(log), std::move(wanted), std::move(head));
   streams_.push_back(stream);
   stream->dial({config_.url(), token_});
 }

@@ -7,8 +7,10 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <condition_variable>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -38,7 +40,7 @@ constexpr const char* kMemory = ":memory:";
     case SQLITE_BUSY:
     case SQLITE_LOCKED: throw Unavailable(message, "Another process uses the database; end it or try again.");
     case SQLITE_CONSTRAINT: throw Conflict(message);
-    case SQLITE_FULL: throw Error(ErrorKind::io, message, "Free some space and try again.");
+    case SQLITE_FULL: throw Error(ErrorKind::no_space, message, "Free some space and try again.");
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
     case SQLITE_PERM:
@@ -174,9 +176,9 @@ namespace {
 
 class SqliteConnection : public Database::Connection {
 public:
-  explicit SqliteConnection(const fs::path& file) : file_(file) {
+  explicit SqliteConnection(const fs::path& file, int access = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) : file_(file) {
     sqlite3* db = nullptr;
-    const int code = sqlite3_open_v2(file.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+    const int code = sqlite3_open_v2(file.c_str(), &db, access | SQLITE_OPEN_NOMUTEX, nullptr);
     db_.reset(db);
     if (code != SQLITE_OK) fail(db, code, fmt::format("open the database {}", file.string()), file);
     sqlite3_busy_timeout(db, static_cast<int>(kBusyTimeout.count()));
@@ -261,7 +263,7 @@ void migrate(SqliteConnection& connection, const fs::path& file, const std::vect
                       "Install that version again, or set database.db_file to another file.");
   if (version == 0 && connection.query_integer("SELECT count(*) FROM sqlite_master") > 0)
     throw ConfigError(fmt::format("the database {} belongs to another program", file.string()),
-                      "Set database.db_file to a new file; riverbox does not read the database of HakuRiver.");
+                      "Set database.db_file to a new file; `riverbox host import-classic` takes the tasks over from the database of a HakuRiver host.");
   for (std::int64_t step = version; step < newest; ++step) connection.execute(std::string(migrations[static_cast<size_t>(step)]));
   connection.execute(fmt::format("PRAGMA user_version={}", newest));
   transaction.commit();
@@ -271,11 +273,39 @@ void migrate(SqliteConnection& connection, const fs::path& file, const std::vect
 
 // ---- the database
 
+namespace {
+
+// std::timed_mutex, which ThreadSanitizer takes for unlocked when it was locked with a time limit (pthread_mutex_clocklock is unknown to it).
+class TimedMutex {
+public:
+  bool try_lock_for(std::chrono::milliseconds time) {
+    std::unique_lock lock(mutex_);
+    if (!freed_.wait_for(lock, time, [this] { return !held_; })) return false;
+    held_ = true;
+    return true;
+  }
+  void unlock() {
+    {
+      const std::lock_guard lock(mutex_);
+      held_ = false;
+    }
+    freed_.notify_one();
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable freed_;
+  bool held_ = false;
+};
+
+}  // namespace
+
 struct Database::Impl {
   fs::path file;
   bool memory = false;
-  std::timed_mutex writers;  // of this process: cheaper and fairer than SQLite's polling
-  std::timed_mutex only;     // a database in memory has one connection for everybody
+  std::atomic<std::uint64_t> changes{0};
+  TimedMutex writers;  // of this process: cheaper and fairer than SQLite's polling
+  TimedMutex only;     // a database in memory has one connection for everybody
   std::mutex pool_mutex;
   std::vector<std::unique_ptr<SqliteConnection>> idle;
 
@@ -295,14 +325,14 @@ struct Database::Impl {
     if (idle.size() < kMaxIdleConnections) idle.push_back(std::move(connection));
   }
 
-  std::unique_lock<std::timed_mutex> lock(std::timed_mutex& mutex) const {
+  std::unique_lock<TimedMutex> lock(TimedMutex& mutex) const {
     std::unique_lock guard(mutex, kBusyTimeout);
     if (!guard) throw Unavailable(fmt::format("the database {} is busy", file.string()), "Try again in a moment.");
     return guard;
   }
 
   void run(const std::function<void(Connection&)>& work, const char* begin) {
-    const auto guard = memory ? lock(only) : std::unique_lock<std::timed_mutex>();
+    const auto guard = memory ? lock(only) : std::unique_lock<TimedMutex>();
     auto connection = take();
     // Back into the pool even after an error, when the transaction is over: in memory there is no other one.
     struct Return {
@@ -343,10 +373,20 @@ void back_up(const fs::path& database, const fs::path& copy) {
   file.publish(fs::absolute(copy));
 }
 
+void read_foreign(const fs::path& database, const std::function<void(Database::Connection&)>& work) {
+  std::error_code ignored;
+  if (!fs::exists(database, ignored)) throw NotFound(fmt::format("there is no file {}", database.string()));
+  SqliteConnection connection(database, SQLITE_OPEN_READONLY);
+  Transaction transaction(connection, "BEGIN");
+  work(connection);
+}
+
 void Database::read(const std::function<void(Connection&)>& work) { impl_->run(work, "BEGIN"); }
 void Database::write(const std::function<void(Connection&)>& work) {
   const auto guard = impl_->lock(impl_->writers);
   impl_->run(work, "BEGIN IMMEDIATE");
+  ++impl_->changes;
 }
+std::uint64_t Database::changes() const { return impl_->changes; }
 
 }  // namespace riverbox::store

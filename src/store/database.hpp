@@ -31,6 +31,8 @@ public:
   // Statements must not outlive `work`, and `work` must not call read() or write() again.
   void read(const std::function<void(Connection&)>& work);
   void write(const std::function<void(Connection&)>& work);
+  // How often something was written: another number after each write(). Any thread.
+  std::uint64_t changes() const;
 
 private:
   struct Impl;
@@ -40,6 +42,9 @@ private:
 // A complete copy of a database at one moment of it, also of one that is in use. It appears when it is whole, readable by its owner only. Blocking. Throws NotFound, Conflict
 // when something has that name, IoError.
 void back_up(const std::filesystem::path& database, const std::filesystem::path& copy);
+
+// Reads the database of another program, as it is at one moment; nothing in it is changed. Blocking. Throws NotFound, BadData when it is none.
+void read_foreign(const std::filesystem::path& database, const std::function<void(Database::Connection&)>& work);
 
 // A prepared statement: bind in order, step, read columns.
 class Statement {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.hpp"
 #include "base/time.hpp"
@@ -70,8 +71,16 @@ ALTER TABLE tasks ADD COLUMN target TEXT NOT NULL DEFAULT '';
 UPDATE tasks SET target = node WHERE state = 'pending';
 )";
 
+// What a task that waits prefers is known after a restart, too. And which tasks have ended, and whether their output is still there, for those who remove what is old.
+constexpr std::string_view kSchema7 = R"(
+ALTER TABLE tasks ADD COLUMN fingerprint TEXT NOT NULL DEFAULT '';
+ALTER TABLE tasks ADD COLUMN output_removed INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX tasks_by_end ON tasks (output_removed, completed_at) WHERE completed_at <> '';
+CREATE INDEX submissions_by_batch ON submissions (batch_id);
+)";
+
 constexpr std::string_view kTaskColumns =
-    "spec, attempt, epoch, batch_id, node, state, exit_code, message, image_id, submitted_at, started_at, completed_at, tarball, placement, target";
+    "spec, attempt, epoch, batch_id, node, state, exit_code, message, image_id, submitted_at, started_at, completed_at, tarball, placement, target, fingerprint";
 
 // Ids and sizes are unsigned 64-bit, SQLite's integers signed: the bits are kept.
 std::int64_t stored(std::uint64_t value) { return static_cast<std::int64_t>(value); }
@@ -104,6 +113,7 @@ TaskRecord task_of(const Statement& row) {
   task.tarball = row.text(12);
   task.placement = row.text(13);
   task.target = row.text(14);
+  task.fingerprint = row.text(15);
   return task;
 }
 
@@ -127,16 +137,18 @@ const std::string& is_unfinished() {
 
 }  // namespace
 
-const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3, kSchema4, kSchema5, kSchema6};
+const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3, kSchema4, kSchema5, kSchema6, kSchema7};
 
 // ---- nodes
 
+// One that was removed and comes back goes on counting: nothing of its former life passes for new.
 std::int64_t NodeRepository::upsert_and_advance_epoch(const NodeRecord& node) {
   std::int64_t epoch = 0;
   db_.write([&](Database::Connection& connection) {
     Statement statement = connection.prepare(
         "INSERT INTO nodes (hostname, total_cores, total_memory_bytes, numa_json, gpu_json, version, last_seen, epoch) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (hostname) DO UPDATE SET total_cores=excluded.total_cores, "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, CASE WHEN EXISTS (SELECT 1 FROM nodes WHERE hostname=?1) THEN 1 ELSE 1 + coalesce((SELECT max(epoch) FROM tasks WHERE node=?1), 0) END) "
+        "ON CONFLICT (hostname) DO UPDATE SET total_cores=excluded.total_cores, "
         "total_memory_bytes=excluded.total_memory_bytes, numa_json=excluded.numa_json, gpu_json=excluded.gpu_json, "
         "version=excluded.version, last_seen=excluded.last_seen, epoch=epoch+1 RETURNING epoch");
     statement.bind(node.hostname).bind(node.total_cores).bind(stored(node.total_memory_bytes)).bind(node.numa_json);
@@ -171,22 +183,41 @@ std::vector<NodeRecord> NodeRepository::all() {
 
 // ---- tasks
 
+namespace {
+
+void run_insert(Database::Connection& connection, const TaskRecord& task) {
+  Statement statement = connection.prepare(
+      "INSERT INTO tasks (id, batch_id, node, state, attempt, epoch, spec, exit_code, message, image_id, submitted_at, started_at, "
+      "completed_at, placement, target, fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  statement.bind(stored(task.spec.id)).bind(task.batch_id).bind(task.node).bind(to_string(task.state));
+  statement.bind(task.spec.attempt).bind(task.spec.epoch).bind(as_text(task.spec));
+  statement.bind(task.exit_code ? std::optional<std::int64_t>(*task.exit_code) : std::nullopt);
+  statement.bind(task.message).bind(task.image_id).bind(task.submitted_at).bind(task.started_at).bind(task.completed_at);
+  statement.bind(task.placement).bind(task.target).bind(task.fingerprint);
+  statement.run();
+}
+
+}  // namespace
+
 void TaskRepository::insert(const std::vector<TaskRecord>& batch, const std::string& client_id) {
   db_.write([&](Database::Connection& connection) {
     if (!client_id.empty() && !batch.empty())
       connection.prepare("INSERT INTO submissions (client_id, batch_id) VALUES (?, ?)").bind(client_id).bind(batch.front().batch_id).run();
-    for (const TaskRecord& task : batch) {
-      Statement statement = connection.prepare(
-          "INSERT INTO tasks (id, batch_id, node, state, attempt, epoch, spec, exit_code, message, image_id, submitted_at, started_at, "
-          "completed_at, placement, target) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-      statement.bind(stored(task.spec.id)).bind(task.batch_id).bind(task.node).bind(to_string(task.state));
-      statement.bind(task.spec.attempt).bind(task.spec.epoch).bind(as_text(task.spec));
-      statement.bind(task.exit_code ? std::optional<std::int64_t>(*task.exit_code) : std::nullopt);
-      statement.bind(task.message).bind(task.image_id).bind(task.submitted_at).bind(task.started_at).bind(task.completed_at);
-      statement.bind(task.placement).bind(task.target);
-      statement.run();
+    for (const TaskRecord& task : batch) run_insert(connection, task);
+  });
+}
+
+std::vector<TaskId> TaskRepository::add_missing(const std::vector<TaskRecord>& tasks) {
+  std::vector<TaskId> added;
+  db_.write([&](Database::Connection& connection) {
+    for (const TaskRecord& task : tasks) {
+      Statement known = connection.prepare("SELECT 1 FROM tasks WHERE id=?");
+      if (known.bind(stored(task.spec.id)).step()) continue;
+      run_insert(connection, task);
+      added.push_back(task.spec.id);
     }
   });
+  return added;
 }
 
 std::optional<TaskRecord> TaskRepository::find(TaskId id) {
@@ -253,7 +284,7 @@ bool TaskRepository::requeue(const TaskRecord& task) {
   db_.write([&](Database::Connection& connection) {
     Statement statement = connection.prepare(
         fmt::format("UPDATE tasks SET state='pending', node=target, placement='', attempt=?, spec=?, message=?, exit_code=NULL, image_id='', tarball='', started_at='', "
-                    "completed_at='' WHERE id=? AND attempt=? AND state IN ({})",
+                    "completed_at='', output_removed=0 WHERE id=? AND attempt=? AND state IN ({})",
                     sql_list(sources_of(TaskState::pending))));
     statement.bind(task.spec.attempt).bind(as_text(task.spec)).bind(task.message).bind(stored(task.spec.id)).bind(task.spec.attempt - 1);
     statement.run();
@@ -286,7 +317,7 @@ bool TaskRepository::transition(TaskId id, const std::vector<TaskState>& from, c
         fmt::format("UPDATE tasks SET state=?1, exit_code=coalesce(?2, exit_code), "
                     "message=iif(?3 <> '' OR (state = 'syncing' AND ?1 <> 'syncing'), ?3, message), "
                     "image_id=iif(?4 <> '', ?4, image_id), started_at=iif(started_at = '', ?5, started_at), completed_at=?6, "
-                    "tarball=iif(?10 <> '', ?10, tarball) "
+                    "tarball=iif(?10 <> '', ?10, tarball), output_removed=iif(?6 = '', 0, output_removed) "
                     "WHERE id=?7 AND attempt=?8 AND epoch=?9 AND state IN ({})",
                     sql_list(from)));
     statement.bind(to_string(to.state)).bind(to.exit_code ? std::optional<std::int64_t>(*to.exit_code) : std::nullopt);
@@ -296,6 +327,43 @@ bool TaskRepository::transition(TaskId id, const std::vector<TaskState>& from, c
     changed = statement.changes() > 0;
   });
   return changed;
+}
+
+// ---- what is old
+
+std::vector<TaskRecord> TaskRepository::with_old_output(const std::string& ended_before, const OldOutput& after, int most) {
+  std::vector<TaskRecord> tasks;
+  db_.read([&](Database::Connection& connection) {
+    Statement rows = connection.prepare(
+        fmt::format("SELECT {} FROM tasks WHERE output_removed = 0 AND completed_at <> '' AND completed_at < ? AND (completed_at, id) > (?, ?) AND NOT {} ORDER BY completed_at, id LIMIT ?", kTaskColumns, is_unfinished()));
+    rows.bind(ended_before).bind(after.completed_at).bind(stored(after.id)).bind(most);
+    tasks = tasks_of(rows);
+  });
+  return tasks;
+}
+
+void TaskRepository::output_is_removed(const std::vector<TaskId>& ids) {
+  db_.write([&](Database::Connection& connection) {
+    for (const TaskId id : ids) connection.prepare("UPDATE tasks SET output_removed = 1 WHERE id=?").bind(stored(id)).run();
+  });
+}
+
+size_t TaskRepository::remove_old(const std::string& ended_before, bool only_without_output, int most) {
+  size_t removed = 0;
+  db_.write([&](Database::Connection& connection) {
+    std::set<std::string> batches;
+    {
+      Statement row = connection.prepare(
+          fmt::format("DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE output_removed IN ({1}) AND completed_at <> '' AND completed_at < ? AND NOT {0} AND id NOT IN "
+                      "(SELECT CAST(after.value AS INTEGER) FROM tasks AS follower, json_each(follower.spec, '$.after') AS after WHERE follower.{0}) LIMIT ?) RETURNING batch_id",
+                      is_unfinished(), only_without_output ? "1" : "0, 1"));
+      row.bind(ended_before).bind(most);
+      for (; row.step(); ++removed) batches.insert(row.text(0));
+    }
+    for (const std::string& batch : batches)
+      connection.prepare("DELETE FROM submissions WHERE batch_id=?1 AND NOT EXISTS (SELECT 1 FROM tasks WHERE batch_id=?1)").bind(batch).run();
+  });
+  return removed;
 }
 
 // ---- publications

@@ -25,7 +25,7 @@ struct NodeRecord {
 class NodeRepository {
 public:
   explicit NodeRepository(Database& db) : db_(db) {}
-  // Inserts or updates; returns the new epoch (previous + 1).
+  // Inserts or updates; returns the new epoch: greater than any before, also of a node that was removed and has tasks.
   std::int64_t upsert_and_advance_epoch(const NodeRecord& node);
   void set_draining(const std::string& hostname, bool draining);
   void remove(const std::string& hostname);
@@ -45,6 +45,7 @@ struct TaskRecord {
   std::string message;            // error or progress
   std::string image_id, tarball;  // what it ran in; empty until it is known
   std::string placement;          // why this node, for people
+  std::string fingerprint;        // of the newest version when it was submitted, if it was known: nodes that hold it are preferred
   std::string submitted_at, started_at, completed_at;  // RFC 3339 or empty
 };
 
@@ -53,6 +54,8 @@ public:
   explicit TaskRepository(Database& db) : db_(db) {}
   // One transaction, durable on return. `client_id`: what the client calls this batch; empty: nothing.
   void insert(const std::vector<TaskRecord>& batch, const std::string& client_id = {});
+  // Those whose id is not known yet; returns them. One transaction.
+  std::vector<TaskId> add_missing(const std::vector<TaskRecord>& tasks);
   std::vector<TaskRecord> submitted_as(const std::string& client_id);  // empty: nothing was
   std::optional<TaskRecord> find(TaskId id);
   std::vector<TaskRecord> list(std::optional<TaskState> state, int limit, int offset);  // newest first
@@ -70,6 +73,17 @@ public:
   std::vector<std::string> nodes_that_used(const std::string& environment, const std::string& since);
   // Compare-and-set: changes the row only if its state is one of `from`; returns whether it did. Sets started_at once.
   bool transition(TaskId id, const std::vector<TaskState>& from, const TaskReport& to);
+
+  // Tasks that ended before that time (RFC 3339), and whose output has not been removed.
+  struct OldOutput {
+    std::string completed_at;  // empty: before all
+    TaskId id;
+  };
+  // Those that follow on `after`, the longest ended first.
+  std::vector<TaskRecord> with_old_output(const std::string& ended_before, const OldOutput& after, int most);
+  void output_is_removed(const std::vector<TaskId>& ids);
+  // Removes tasks that ended before that time, unless an unfinished one is to follow them. Returns how many; one transaction.
+  size_t remove_old(const std::string& ended_before, bool only_without_output, int most);
 
 private:
   // Oldest first. `condition` has a "?" for `value`, or neither is there.

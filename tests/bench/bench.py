@@ -17,6 +17,10 @@ What everything else costs:
   terminal         50 MB through docker-shell on a terminal, against docker exec -t
   idle             resident memory of host and runner
   submit           durable submissions, one by one and in batches
+  start            from a submission until the container runs, against docker run -d of the same
+  schedule         a walk through a queue of 100,000 tasks with 1,000 nodes
+  links            memory and processor of a host with 1,000 idle links
+  rest             GET /api/nodes and /api/tasks with 100,000 tasks, against a FastAPI server with the same payload
 And always, at the end: the most memory that host and runner have needed (memory).
 
 Each pair is measured by turns, N times (default 5, big ones 3, some once); the ratio is that of the best rounds, because what else happens on a
@@ -37,6 +41,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 import process  # noqa: E402
+import load  # noqa: E402
 import thin  # noqa: E402
 from submissions import bench_submissions  # noqa: E402
 from cluster import Cluster, bin_dir  # noqa: E402
@@ -155,7 +160,7 @@ def bench_terminal(c, figures, repeat, name):
         sys.exit("terminal: bytes were lost")
 
 
-NAMES = ("first", "cold", "create", "changed", "extents", "index", "list", "create-tar", "task", "terminal", "idle", "submit")
+NAMES = ("first", "cold", "create", "changed", "extents", "index", "list", "create-tar", "task", "terminal", "idle", "submit", "start", "schedule", "links", "rest")
 
 
 def main():
@@ -185,15 +190,23 @@ def main():
     if wanted("create-tar"):
         bench_create_tar(c, figures, few, "bench-small", 5, 0.2)
         bench_create_tar(c, figures, few, "bench-big", scaled(500), 1.1)
-    elif wanted("task", "terminal"):
+    elif wanted("task", "terminal", "start"):
         environment(c, "bench-small", 5)
         c.host.docker("create-tar", "bench-small", check=True, timeout=600)
     if wanted("task"):
         bench_task(c, figures, options.repeat, "bench-small")
+    if wanted("start"):
+        load.bench_start(c, figures, options.repeat, "bench-small")
     if wanted("terminal"):
         bench_terminal(c, figures, few, "bench-small")
     if wanted("submit"):
         bench_submissions(c, figures, few)
+    if wanted("schedule"):
+        load.bench_schedule(figures)
+    if wanted("links"):
+        load.bench_links(figures, few, scaled(1000))
+    if wanted("rest"):
+        load.bench_rest(figures, few, scaled(100_000), 20)
     thin.bench_memory(c, figures)
     seconds = time.monotonic() - started
     facts |= {"seconds": round(seconds), "stolen_percent": round(100 * (stolen() - stolen_before) / seconds)}

@@ -72,7 +72,9 @@ public:
     return published;
   }
   SyncResult sync(const std::string& hint = "", const CancelToken& cancel = {}) {
-    Syncer syncer(runner, naming, share());
+    return sync(Syncer(runner, naming, share()), hint, cancel);
+  }
+  SyncResult sync(Syncer&& syncer, const std::string& hint = "", const CancelToken& cancel = {}) {
     auto result = syncer.ensure(name, hint, cancel, no_progress);
     syncer.tidy_up();
     return result;
@@ -116,7 +118,9 @@ private:
     }
     for (docker::Engine* engine : {&host, &runner}) {
       try {
-        if (engine->find_image(tag)) engine->untag_image(tag);
+        for (const auto& image : engine->list_images_tagged(naming.environment_image(name.str(), "*"))) {
+          for (const std::string& left : image.tags) engine->untag_image(left);
+        }
       } catch (const docker::DockerError&) {
       }
     }

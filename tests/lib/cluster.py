@@ -253,14 +253,15 @@ class Host:
 
 
 class Runner:
-    """`riverbox runner` against a host."""
+    """`riverbox runner` against a host; on an `island` (island.Island), in a network of its own."""
 
-    def __init__(self, host, engine, name="node1", token=None, start=True, **sections):
-        self.host, self.engine, self.name = host, engine, name
+    def __init__(self, host, engine, name="node1", token=None, start=True, island=None, **sections):
+        self.host, self.engine, self.name, self.island = host, engine, name, island
         self.home = work_dir() / f"runner-{name}"
         self.home.mkdir()
         merged = {"paths": {"shared_dir": host.share, "local_temp_dir": self.home / "local_temp", "state_dir": self.home / "state"},
-                  "timing": {"heartbeat_interval": 1}}
+                  "timing": {"heartbeat_interval": 1},
+                  "docker": {"tasks_network": "bridge"}}  # the Engine's own, which ends with it
         for section, keys in sections.items():
             merged[section] = {**merged.get(section, {}), **keys}
         config = write_config(self.home / "config.toml", **merged)
@@ -273,7 +274,8 @@ class Runner:
 
     def start(self):
         token = ["--token", self.token] if self.token else []
-        self.process = Process([bin_dir() / "riverbox", "runner", "--host", self.host.url, *token, "--name", self.name],
+        inside, url = (self.island.inside, self.island.url(self.host)) if self.island else ([], self.host.url)
+        self.process = Process([*inside, bin_dir() / "riverbox", "runner", "--host", url, *token, "--name", self.name],
                                self.home / "log", env=self.env)
         return self
 

@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from engines import INSTALLED
-from process import Process, at_exit, end, wait_until, wipe, work_dir
+from process import Process, at_exit, children, end, wait_until, wipe, work_dir
 
 _RUNC_WITHOUT_SYS_RESOURCE = """#!/bin/sh
 # Where this machine's capability bounding set lacks CAP_SYS_RESOURCE, plain runc fails for --privileged.
@@ -111,12 +112,37 @@ class Engine:
             try:  # dockerd's own shutdown waits 10 s for a container whose pid 1 ignores SIGTERM
                 for container in self.api("GET", "/containers/json"):
                     self.api("POST", f"/containers/{container['Id']}/kill")
+                self.api("POST", "/networks/prune")  # their bridges would stay
             except (OSError, EngineError):
                 pass
             self.process.end(20)
 
     def kill(self):
         self.process.kill()
+
+    def crash(self):
+        """As when the plug is pulled: dockerd, containerd, shims and containers are gone at once."""
+        prefix = f"{self.dir}/"
+        doomed = [self.process.pid]
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                command = (entry / "cmdline").read_bytes().decode(errors="replace")
+                shim = os.readlink(entry / "cwd").startswith(prefix)
+            except OSError:
+                continue
+            if shim:  # containers first: nobody is to see them end
+                doomed = children(int(entry.name)) + doomed + [int(entry.name)]
+            elif prefix in command and "containerd" in command.split("\0")[0]:
+                doomed.append(int(entry.name))
+        self.process.kill()
+        for pid in doomed:
+            end(pid, now=True)
+        for line in Path("/proc/mounts").read_text().splitlines():  # of a folder that is empty after a start of the machine
+            if line.split()[1].startswith(f"{prefix}exec/"):
+                subprocess.run(["umount", "-l", line.split()[1]], stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.dir / "exec", ignore_errors=True)
 
     def wipe(self):
         self.stop()

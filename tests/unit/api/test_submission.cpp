@@ -34,6 +34,70 @@ TEST_CASE("nulls and absences mean the defaults") {
   CHECK(s.spec.environment == "hakuriver-base");
   CHECK(s.targets.empty());
   CHECK_FALSE(s.spec.privileged);
+  CHECK(s.spec.max_output_bytes == 1u << 30);
+  CHECK(s.spec.stop_signal == "SIGTERM");
+  CHECK(s.spec.stop_grace == std::chrono::seconds(10));
+}
+
+TEST_CASE("an image of a registry takes the place of the environment") {
+  auto s = parse(R"({"command":"x","registry_image":" reg.example:5000/a/b:1 ","container_name":"NULL"})");
+  CHECK(s.spec.registry_image == "reg.example:5000/a/b:1");
+  CHECK(s.spec.environment.empty());
+  CHECK(parse(R"({"command":"x","registry_image":null})").spec.environment == "hakuriver-base");
+  for (const char* bad : {R"("a b")", R"("sha256:0123")", R"("x:")", "5"}) {
+    const std::string text = std::string(R"({"command":"x","registry_image":)") + bad + "}";
+    CAPTURE(text);
+    CHECK_THROWS_AS(parse(text.c_str()), InvalidInput);
+  }
+}
+
+TEST_CASE("a name, and where it starts") {
+  auto s = parse(R"({"command":"x","name":"Zürich 1","working_dir":"/data"})");
+  CHECK(s.spec.name == "Zürich 1");
+  CHECK(s.spec.working_dir == "/data");
+  CHECK(parse(R"({"command":"x"})").spec.working_dir == "/shared");
+  CHECK_THROWS_WITH_AS(parse(R"({"command":"x","name":"a\nb"})"), doctest::Contains("name"), InvalidInput);
+  CHECK_THROWS_WITH_AS(parse(R"({"command":"x","working_dir":"data"})"), doctest::Contains("working_dir"), InvalidInput);
+}
+
+TEST_CASE("CPUs for itself") {
+  CHECK(parse(R"({"command":"x","exclusive":true,"required_cores":2})").spec.exclusive);
+  CHECK_FALSE(parse(R"({"command":"x"})").spec.exclusive);
+  CHECK_THROWS_WITH_AS(parse(R"({"command":"x","exclusive":true,"required_cores":0})"), doctest::Contains("required_cores"), InvalidInput);
+}
+
+TEST_CASE("how a task wants to be stopped") {
+  auto s = parse(R"({"command":"x","stop_signal":"int","stop_grace_seconds":0})");
+  CHECK(s.spec.stop_signal == "SIGINT");
+  CHECK(s.spec.stop_grace.count() == 0);
+  CHECK_THROWS_WITH_AS(parse(R"({"command":"x","stop_signal":"NOW"})"), doctest::Contains("NOW"), InvalidInput);
+  CHECK_THROWS_WITH_AS(parse(R"({"command":"x","stop_grace_seconds":3601})"), doctest::Contains("stop_grace_seconds"), InvalidInput);
+}
+
+TEST_CASE("a task without a container") {
+  Config config;
+  config.docker.tasks_privileged = true;
+  config.docker.additional_mounts = {"/data:/data"};
+  const auto s = parse_submission(json::parse(R"({"command":"x","container_name":"NULL","privileged":false,"additional_mounts":[]})"), config);
+  CHECK(s.spec.runs_on_host());
+  CHECK_FALSE(s.spec.privileged);  // the defaults are for containers
+  CHECK(s.spec.mounts.empty());
+  CHECK_FALSE(parse(R"({"command":"x","container_name":"null"})").spec.runs_on_host());
+  CHECK_THROWS_WITH_AS(parse(R"({"command":"x","container_name":"NULL","privileged":true})"), doctest::Contains("privileged"), InvalidInput);
+  CHECK_THROWS_WITH_AS(parse(R"({"command":"x","container_name":"NULL","additional_mounts":["/a:/a"]})"), doctest::Contains("mounts"), InvalidInput);
+  CHECK_THROWS_WITH_AS(parse(R"({"command":"x","container_name":"NULL@newest"})"), doctest::Contains("version"), InvalidInput);
+}
+
+TEST_CASE("what becomes of it in a partition: what it says, else what the configuration says") {
+  CHECK(parse(R"({"command":"true"})").spec.lease.count() == 0);
+  CHECK(parse(R"({"command":"true","on_partition":"stop"})").spec.lease == std::chrono::seconds(300));
+  Config config;
+  config.timing.on_partition = "stop";
+  config.timing.lease = std::chrono::seconds(2);
+  CHECK(parse_submission(json::parse(R"({"command":"true","on_partition":null})"), config).spec.lease == std::chrono::seconds(15));  // three beats
+  CHECK(parse_submission(json::parse(R"({"command":"true","on_partition":"keep"})"), config).spec.lease.count() == 0);
+  CHECK_THROWS_WITH_AS(parse(R"({"command":"x","on_partition":"stopp"})"), doctest::Contains("on_partition"), InvalidInput);
+  CHECK_THROWS_WITH_AS(parse(R"({"command":"x","on_partition":true})"), doctest::Contains("on_partition"), InvalidInput);
 }
 
 TEST_CASE("wrong fields are named") {
@@ -46,7 +110,6 @@ TEST_CASE("wrong fields are named") {
   CHECK_THROWS_WITH_AS(parse(R"({"command":"x","required_gpus":[[0]]})"), doctest::Contains("target"), InvalidInput);
   CHECK_THROWS_WITH_AS(parse(R"({"command":"x","targets":["a"],"required_gpus":[[0],[1]]})"), doctest::Contains("each target"), InvalidInput);
   CHECK_THROWS_WITH_AS(parse(R"({"command":"x","targets":["a::99999999999"]})"), doctest::Contains("99999999999"), InvalidInput);
-  CHECK_THROWS_WITH_AS(parse(R"({"command":"x","container_name":"NULL"})"), doctest::Contains("NULL"), InvalidInput);
   CHECK_THROWS_WITH_AS(parse(R"({"command":"x","task_type":"vps"})"), doctest::Contains("vps"), InvalidInput);
   CHECK_THROWS_WITH_AS(parse(R"({"command":"x","additional_mounts":["relative:/x"]})"), doctest::Contains("relative"), InvalidInput);
   CHECK_THROWS_WITH_AS(parse(R"({"command":"x","required_memory_bytes":1})"), doctest::Contains("6 MiB"), InvalidInput);

@@ -33,6 +33,24 @@ TEST_CASE("the body of a submission") {
   CHECK(full["arguments"].empty());
 }
 
+TEST_CASE("an image of a registry") {
+  CHECK(body({"--image", "ubuntu:24.04", "--", "a"})["registry_image"] == "ubuntu:24.04");
+  CHECK_FALSE(body({"--", "a"}).contains("registry_image"));
+}
+
+TEST_CASE("CPUs for itself") {
+  CHECK(body({"--exclusive", "--cores", "2", "--", "a"})["exclusive"] == true);
+  CHECK(contains(usage_error([] { body({"--exclusive", "--cores", "0", "--", "a"}); }), "--exclusive"));
+}
+
+TEST_CASE("how a task wants to be stopped") {
+  const Json stopped = body({"--stop-signal", "usr1", "--grace", "2m", "--", "a"});
+  CHECK(stopped["stop_signal"] == "SIGUSR1");
+  CHECK(stopped["stop_grace_seconds"] == 120);
+  CHECK(contains(usage_error([] { body({"--stop-signal", "STOP", "--", "a"}); }), "--stop-signal"));
+  CHECK(contains(usage_error([] { body({"--grace", "long", "--", "a"}); }), "--grace"));
+}
+
 TEST_CASE("wrong values are usage errors that name the option") {
   CHECK(contains(usage_error([] { body({"--target", "n1:x", "--", "a"}); }), "--target"));
   CHECK(contains(usage_error([] { body({"--target", "n1::a", "--", "a"}); }), "--target"));

@@ -127,6 +127,13 @@ additional_mounts = ["/a:/b", "/c:/d:ro"]
   CHECK(config.docker.tasks_privileged);
 }
 
+TEST_CASE("0 where it means never or for ever") {
+  Sandbox sandbox;
+  const Config config = Config::load(sandbox.write("[timing]\nlost_after = 0\n[retention]\ntasks_days = 0\nlogs_days = 0\n"));
+  CHECK(config.timing.lost_after.count() == 0);
+  CHECK(config.retention.tasks_days == 0);
+}
+
 TEST_CASE("upper-case attribute names at top level, as HakuRiver's --config took them") {
   Sandbox sandbox;
   const Config config = Config::load(sandbox.write(
@@ -183,10 +190,17 @@ TEST_CASE("a wrong type names file, line, key and what was expected") {
       {"[network]\nhost_port = 80.5\n", "network.host_port"},
       {"[network]\nhost_bind_ip = 5\n", "a string, not 5"},
       {"[timing]\nheartbeat_interval = 0\n", "a whole number of seconds, at least 1"},
+      {"[timing]\nlost_after = -1\n", "a whole number of seconds, at least 0, not -1"},
+      {"[timing]\non_partition = \"maybe\"\n", "\"keep\" or \"stop\""},
+      {"[retention]\ntasks_days = -1\n", "a whole number, at least 0, not -1"},
+      {"[docker]\ntasks_pids_limit = -1\n", "a whole number, at least 0"},
       {"[docker]\ntasks_privileged = \"yes\"\n", "true or false"},
       {"[docker]\nadditional_mounts = \"/a:/b\"\n", "a list of strings"},
       {"[docker]\nadditional_mounts = [1, 2]\n", "a list of strings"},
       {"[docker]\nprefix = \"other\"\n", "\"hakuriver\" or \"kohakuriver\""},
+      {"[tasks]\nmax_output = \"much\"\n", "a size such as \"512M\" or \"4GiB\", or 0, not the string \"much\""},
+      {"[tasks]\nmax_output = -1\n", "or 0, not -1"},
+      {"[tasks]\nmax_output = true\n", "or 0, not true"},
       {"[security]\nauth = \"nope\"\n", "\"token\" or \"none\""},
       {"[paths]\nshared_dir = \"\"\n", "a path in quotes"},
       {"[paths]\nshared_dir = { a = 1 }\n", "paths.shared_dir"},
@@ -201,6 +215,21 @@ TEST_CASE("a wrong type names file, line, key and what was expected") {
     CHECK(mentions(message, expected));
   }
   CHECK(mentions(refusal([&] { Config::load(sandbox.write("network = 5\n")); }), "must be a section"));
+}
+
+TEST_CASE("a size is a number of bytes or a text with a unit") {
+  Sandbox sandbox;
+  CHECK(Config::load(sandbox.write("")).tasks.max_output == 1ull << 30);
+  CHECK(Config::load(sandbox.write("[tasks]\nmax_output = \"512M\"\n")).tasks.max_output == 512'000'000);
+  CHECK(Config::load(sandbox.write("[tasks]\nmax_output = \"1.5GiB\"\n")).tasks.max_output == 3ull << 29);
+  CHECK(Config::load(sandbox.write("[tasks]\nmax_output = 5000000000\n")).tasks.max_output == 5'000'000'000);
+  const Config all = Config::load(sandbox.write("[tasks]\nmax_output = 0\n"));
+  CHECK(all.tasks.max_output == 0);
+  CHECK(shown(all, "tasks.max_output") == "0");
+  sandbox.set("RIVERBOX_TASKS_MAX_OUTPUT", "4GiB");
+  CHECK(Config::load(sandbox.write("")).tasks.max_output == 4ull << 30);
+  sandbox.set("RIVERBOX_TASKS_MAX_OUTPUT", "four");
+  CHECK(mentions(refusal([&] { Config::load(sandbox.write("")); }), "$RIVERBOX_TASKS_MAX_OUTPUT must be a size"));
 }
 
 TEST_CASE("bad TOML names file and line") {
@@ -272,6 +301,13 @@ TEST_CASE("variables: every kind of key, the short names, mistakes") {
   CHECK(mentions(config.warnings[0], "$RIVERBOX_NETWORK_HOST_PORT"));
   sandbox.set("RIVERBOX_NETWORK_HOST_PORT", "many");
   CHECK(mentions(refusal([&] { Config::load(file); }), "$RIVERBOX_NETWORK_HOST_PORT must be a whole number"));
+}
+
+TEST_CASE("zero is a value where it means none") {
+  Sandbox sandbox;
+  const Config config = Config::load(sandbox.write("[docker]\ntasks_pids_limit = 0\n[timing]\nlost_after = 0\n"));
+  CHECK(config.docker.tasks_pids_limit == 0);
+  CHECK(config.timing.lost_after.count() == 0);
 }
 
 TEST_CASE("the address of the host in all its spellings") {

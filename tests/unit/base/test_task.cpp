@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <csignal>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -38,8 +40,10 @@ TaskSpec full_spec() {
   spec.privileged = true;
   spec.mounts = {MountSpec::parse("/a:/b:ro"), MountSpec::parse("/c:/d")};
   spec.working_dir = "/shared/x";
+  spec.lease = std::chrono::seconds(300);
   spec.stdout_file = "task_outputs/1.out";
   spec.stderr_file = "task_errors/1.err";
+  spec.max_output_bytes = 1u << 30;
   return spec;
 }
 
@@ -117,6 +121,7 @@ TEST_CASE("a task survives JSON unchanged, and its id is text there") {
   CHECK(json(back) == j);
   CHECK(back.numa == 1);
   CHECK(back.mounts.at(0).read_only);
+  CHECK(back.max_output_bytes == 1u << 30);
 }
 
 TEST_CASE("JSON from others: ids as numbers, unknown fields, nulls, absent fields") {
@@ -125,6 +130,7 @@ TEST_CASE("JSON from others: ids as numbers, unknown fields, nulls, absent field
   CHECK_FALSE(spec.numa);
   CHECK(spec.cores == 1);
   CHECK(spec.working_dir == "/shared");
+  CHECK(spec.max_output_bytes == 0);  // of a host that knew no limit
 }
 
 TEST_CASE("a wrong type is refused by the name of its field") {
@@ -192,6 +198,32 @@ TEST_CASE("a report survives JSON; one that does not say what it is about is ref
     CAPTURE(field);
     CHECK(mentions(message_of([&] { (void)j.get<TaskReport>(); }), field));
   }
+}
+
+TEST_CASE("a stop signal in all its spellings") {
+  for (const char* text : {"INT", "int", "SIGINT", "sigint", "2", " INT "}) {
+    CAPTURE(text);
+    CHECK(parse_stop_signal(text) == "SIGINT");
+  }
+  CHECK(parse_stop_signal("RTMIN+3") == "SIGRTMIN+3");
+  CHECK(parse_stop_signal("KILL") == "SIGKILL");
+  CHECK(signal_number("SIGINT") == SIGINT);
+  CHECK(signal_number("SIGRTMIN+3") == SIGRTMIN + 3);
+  CHECK(signal_number("SIGRTMAX-1") == SIGRTMAX - 1);
+  CHECK_THROWS_AS(signal_number("SIGNONSENSE"), InvalidInput);
+  for (const char* text : {"", "SIG", "0", "65", "NOW", "STOP", "SIGCONT", "19", "RTMIN+", "RTMIN+99", "IN\nT"}) {
+    CAPTURE(text);
+    CHECK_THROWS_AS(parse_stop_signal(text), InvalidInput);
+  }
+}
+
+TEST_CASE("a task of an older host is stopped as ever") {
+  json j = full_spec();
+  j.erase("stop_signal");
+  j.erase("stop_grace_s");
+  const auto spec = j.get<TaskSpec>();
+  CHECK(spec.stop_signal == "SIGTERM");
+  CHECK(spec.stop_grace == std::chrono::seconds(10));
 }
 
 TEST_CASE("what a shell user types runs in a shell, a plain command as it is") {

@@ -40,6 +40,20 @@ TEST_CASE("local time has the form of HakuRiver's JSON") {
   CHECK(text[10] == 'T');
 }
 
+TEST_CASE("local time comes back from the forms that Python writes") {
+  const WallTime time = parse_rfc3339("2026-11-21T23:10:12.000402Z");
+  std::string text = to_local_iso(time);
+  CHECK(parse_local(text) == time);
+  text[10] = ' ';
+  CHECK(parse_local(text) == time);
+  CHECK(parse_local(text.substr(0, 19)) == parse_rfc3339("2026-11-21T23:10:12Z"));
+  CHECK(parse_local("2026-11-21 23:10:12.5+00:00") == parse_rfc3339("2026-11-21T23:10:12.5Z"));
+  for (const char* bad : {"", "soon", "2026-11-21", "2026-02-30 00:00:00", "2026-11-21 23:10:12 PM"}) {
+    CAPTURE(bad);
+    CHECK_THROWS_AS(parse_local(bad), BadData);
+  }
+}
+
 TEST_CASE("ago speaks like a person") {
   const WallTime now = parse_rfc3339("2026-11-21T23:10:12Z");
   CHECK(ago(now, now) == "just now");

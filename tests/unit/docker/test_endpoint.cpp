@@ -95,6 +95,10 @@ TEST_CASE("an image reference without a tag means latest, never all tags") {
   check("ghcr.io/a/b:tag@sha256:abcd", "ghcr.io/a/b", "sha256:abcd", "ghcr.io");
   for (const char* bad : {"", " ", "a b", "x:", "x@", ":tag", "host/", "sha256:0123456789ab", "a\nb"})
     CHECK_THROWS_AS(Reference::parse(bad), InvalidInput);
+  CHECK(Reference::parse("127.0.0.1:5000/debian").str() == "127.0.0.1:5000/debian:latest");
+  CHECK(Reference::parse("a/b:tag@sha256:abcd").str() == "a/b@sha256:abcd");
+  CHECK(Reference::parse("a/b@sha256:abcd").is_digest());
+  CHECK_FALSE(Reference::parse("a:5/b").is_digest());
 }
 
 TEST_CASE("credentials come from the docker CLI's file, for their registry only") {

@@ -132,6 +132,16 @@ TEST_CASE("refusals become the errors of the hierarchy") {
   CHECK_THROWS_WITH_AS(engine.inspect_container("x"), doctest::Contains("cannot inspect container 'x': No such container: x"), ContainerNotFoundError);
   CHECK_THROWS_AS(engine.remove_container("x", true), ContainerNotFoundError);
   CHECK_THROWS_AS(engine.commit("x", {}, "", token), ContainerNotFoundError);
+  answers(404, "network lab not found");  // the container is there
+  try {
+    engine.start_container("x");
+    FAIL("started");
+  } catch (const ContainerNotFoundError&) {
+    FAIL("not the container is missing");
+  } catch (const DockerError& error) {
+    CHECK(error.next().find("docker network create") != std::string::npos);
+  }
+  CHECK_FALSE(engine.has_network("lab"));
   answers(404, "No such image: y:latest");
   CHECK_FALSE(engine.find_image("y"));
   CHECK_THROWS_AS(engine.inspect_image("y"), ImageNotFoundError);

@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto kPatience = 60s;
-const WallTime kStart{};
+const Queue::Time kStart{};
 
 Machine node(const std::string& name, int cores, std::vector<int> gpus = {}) {
   return {.name = name, .online = true, .cores = cores, .memory_bytes = 64ull << 30, .gpus = std::move(gpus)};
@@ -55,8 +55,11 @@ TEST_CASE("queue: the node that has the image, then one without GPUs, then the e
   CHECK(placed({}) == "1@big");
   CHECK(placed({.gpu_count = 2}) == "1@gpu");
   CHECK(placed({.node = "small"}) == "1@small");
+  CHECK(placed({.image = "torch", .rather_not = "small"}) == "1@big");
+  CHECK(placed({.rather_not = "big"}) == "1@small");
   nodes[1].draining = true;
   CHECK(placed({.cores = 16}) == "1@gpu");
+  CHECK(placed({.cores = 16, .rather_not = "gpu"}) == "1@gpu");  // nowhere else
 }
 
 TEST_CASE("queue: GPUs are never given twice") {
@@ -106,7 +109,7 @@ TEST_CASE("queue: on a kept node starts what leaves enough") {
   Queue queue(kPatience);
   std::vector<Machine> nodes{node("a", 8, {0})};
   nodes[0].used = {2, 0, {0}};
-  const WallTime later = kStart + kPatience;
+  const Queue::Time later = kStart + kPatience;
   queue.add(TaskId(1), 0, {.cores = 2, .gpu_count = 1}, kStart);  // the GPU is what it waits for
   queue.add(TaskId(2), 0, {.cores = 4}, later);
   queue.add(TaskId(3), 0, {.cores = 1}, later);

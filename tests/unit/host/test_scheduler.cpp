@@ -39,6 +39,21 @@ TEST_CASE("a node refuses with the reason, and fits() agrees with it") {
   CHECK(reason({.name = "a", .online = true, .cores = 4}, {.numa = 0}) == "Node has no NUMA topology");
 }
 
+TEST_CASE("a task without a container runs where it is allowed") {
+  Machine node = gpu_node();
+  const Demand demand{.on_host = true};
+  CHECK_FALSE(fits(node, demand));
+  CHECK_FALSE(unfitness(node, demand));  // a node that has not connected yet may allow it
+  CHECK(refusal(node, demand)->find("not said") != std::string::npos);
+  node.host_tasks = false;
+  CHECK(unfitness(node, demand)->find("allow_host_tasks") != std::string::npos);
+  CHECK_FALSE(fits(node, demand));
+  CHECK(fits(node, {}));
+  node.host_tasks = true;
+  CHECK(fits(node, demand));
+  CHECK_FALSE(refusal(node, demand));
+}
+
 TEST_CASE("a node that is over-booked has nothing free, but takes what takes nothing") {
   Machine node = gpu_node();
   node.used = {6, 9ull << 30, {}};  // a task came back from the lost

@@ -54,7 +54,7 @@ public:
 private:
   struct Task {
     Demand demand;
-    WallTime submitted{}, ends{};
+    Queue::Time submitted{}, ends{};
     std::string node;
   };
 
@@ -158,7 +158,7 @@ private:
   std::map<TaskId, Task> tasks_;
   std::set<TaskId> ended_;
   unsigned next_ = 1, wanted_ = 0;
-  WallTime now_{};
+  Queue::Time now_{};
 };
 
 unsigned from_environment(const char* name, unsigned otherwise) {
@@ -181,8 +181,8 @@ TEST_CASE("simulation: a big task is not starved by a stream of small ones") {
   Queue queue(kWorldPatience);
   std::vector<Machine> machines{{.name = "a", .online = true, .cores = 8, .memory_bytes = 64}};
   std::mt19937 random(1);
-  std::multimap<WallTime, int> running;
-  WallTime now{};
+  std::multimap<Queue::Time, int> running;
+  Queue::Time now{};
   unsigned next = 2;
   queue.add(TaskId(1), 0, {.cores = 8}, now);
   bool started = false;
@@ -200,5 +200,5 @@ TEST_CASE("simulation: a big task is not starved by a stream of small ones") {
     }
   }
   CHECK(started);
-  CHECK(now <= WallTime{} + kWorldPatience + 70s);
+  CHECK(now <= Queue::Time{} + kWorldPatience + 70s);
 }

@@ -1,63 +1,14 @@
-// Submission, reports, kill and reconciliation against a real (in-memory) database and a link that records what it is told.
+// Submission, places, what follows what, and kill.
 #include <doctest/doctest.h>
 
+#include <set>
+
 #include "base/error.hpp"
-#include "host/tasks.hpp"
+#include "tasks_fixture.hpp"
 
-using namespace riverbox;
-using namespace riverbox::host;
+using namespace test;
 
-namespace {
-
-struct RecordingLink : RunnerLink {
-  std::vector<TaskSpec> dispatched;
-  std::vector<TaskId> killed;
-  void dispatch(const TaskSpec& spec) override { dispatched.push_back(spec); }
-  void kill(TaskId id, int) override { killed.push_back(id); }
-  bool dropped = false;
-  void drop() override { dropped = true; }
-  void control(const std::string&, TaskId, int, std::function<void(bool, std::string)> done) override { done(true, ""); }
-  void sync(const SyncOrder&, std::function<void(std::uint64_t, std::uint64_t)>, std::function<void(SyncAnswer)>) override {}
-  void open_logs(const std::string&, TaskId, int, std::uint64_t, std::uint64_t) override {}
-};
-
-struct Fixture {
-  store::Database database{":memory:", store::kHostMigrations};
-  store::NodeRepository node_repository{database};
-  store::TaskRepository task_repository{database};
-  Nodes nodes{node_repository, std::chrono::seconds(5), 6};
-  Tasks tasks{task_repository, nodes, [](TaskId id, int attempt, bool err) { return id.str() + "." + std::to_string(attempt) + (err ? ".err" : ".out"); }};
-  std::shared_ptr<RecordingLink> link = std::make_shared<RecordingLink>();
-
-  Fixture() { connect(link); }
-  std::int64_t connect(std::shared_ptr<RecordingLink> l) {
-    NodeDescription d;
-    d.hostname = "n1";
-    d.cores = 4;
-    d.memory_bytes = 8ull << 30;
-    return nodes.connect(d, l);
-  }
-  Submission submission(int cores = 1) {
-    Submission s;
-    s.spec.command = "echo";
-    s.spec.environment = "env";
-    s.spec.cores = cores;
-    return s;
-  }
-  TaskReport report(const TaskSpec& spec, TaskState state) {
-    TaskReport r;
-    r.id = spec.id;
-    r.attempt = spec.attempt;
-    r.epoch = spec.epoch;
-    r.state = state;
-    if (state == TaskState::completed) r.exit_code = 0;
-    return r;
-  }
-};
-
-}  // namespace
-
-TEST_CASE_FIXTURE(Fixture, "a submitted task is stored, dispatched and followed to its end") {
+TEST_CASE_FIXTURE(TasksFixture, "a submitted task is stored, dispatched and followed to its end") {
   auto submitted = tasks.submit({submission()});
   REQUIRE(submitted.tasks.size() == 1);
   REQUIRE(link->dispatched.size() == 1);
@@ -73,7 +24,7 @@ TEST_CASE_FIXTURE(Fixture, "a submitted task is stored, dispatched and followed 
   CHECK(tasks.get(spec.id).state == TaskState::completed);
 }
 
-TEST_CASE_FIXTURE(Fixture, "what does not fit is refused with the reason for each target") {
+TEST_CASE_FIXTURE(TasksFixture, "what does not fit is refused with the reason for each target") {
   CHECK_THROWS_WITH_AS(tasks.submit({submission(5)}), doctest::Contains("No suitable node"), Unavailable);
   auto s = submission();
   s.targets = {Target::parse("nowhere"), Target::parse("n1")};
@@ -85,7 +36,7 @@ TEST_CASE_FIXTURE(Fixture, "what does not fit is refused with the reason for eac
   CHECK_THROWS_WITH_AS(tasks.submit({s}), doctest::Contains("nowhere: Node not registered"), Unavailable);
 }
 
-TEST_CASE_FIXTURE(Fixture, "cores are never promised twice, not even within one submission: the second waits, and starts when the first has ended") {
+TEST_CASE_FIXTURE(TasksFixture, "cores are never promised twice, not even within one submission: the second waits, and starts when the first has ended") {
   auto s = submission(3);
   s.targets = {Target::parse("n1"), Target::parse("n1")};
   auto submitted = tasks.submit({s});
@@ -107,7 +58,37 @@ TEST_CASE_FIXTURE(Fixture, "cores are never promised twice, not even within one 
   CHECK_FALSE(tasks.explain(second).waiting);
 }
 
-TEST_CASE_FIXTURE(Fixture, "what may not wait is refused with the reason, and leaves nothing behind") {
+TEST_CASE_FIXTURE(TasksFixture, "exclusive tasks never share CPUs, and those that start later stay off them, also after a restart and at the next attempt") {
+  auto exclusive = submission(2);
+  exclusive.spec.exclusive = true;
+  exclusive.spec.retries = 1;
+  tasks.submit({exclusive});
+  tasks.submit({submission(1)});
+  REQUIRE(link->dispatched.size() == 2);
+  CHECK(link->dispatched[0].cpus == std::vector{0, 1});
+  CHECK(link->dispatched[1].cpus == std::vector{2, 3});
+  CHECK(tasks.usage_of("n1").cpus == std::vector{0, 1});
+  exclusive.spec.cores = 1;
+  tasks.submit({exclusive});
+  REQUIRE(link->dispatched.size() == 3);
+  CHECK(link->dispatched[2].cpus == std::vector{2});
+
+  Tasks restarted{task_repository, nodes, [](TaskId id, int attempt, bool) { return id.str() + "." + std::to_string(attempt); }};
+  const auto held = restarted.usage_of("n1").cpus;
+  CHECK(std::set(held.begin(), held.end()) == std::set{0, 1, 2});
+  restarted.apply(report(link->dispatched[0], TaskState::failed));
+  REQUIRE(link->dispatched.size() == 4);
+  CHECK(link->dispatched[3].attempt == 2);
+  CHECK(link->dispatched[3].cpus == std::vector{0, 1});
+  restarted.apply(report(link->dispatched[3], TaskState::completed));
+  restarted.apply(report(link->dispatched[2], TaskState::completed));
+  CHECK(restarted.usage_of("n1").cpus.empty());
+  restarted.submit({submission(1)});
+  CHECK(link->dispatched.back().cpus.empty());  // all of them again
+  CHECK(resubmission(tasks.get(link->dispatched[0].id)).spec.cpus.empty());
+}
+
+TEST_CASE_FIXTURE(TasksFixture, "what may not wait is refused with the reason, and leaves nothing behind") {
   tasks.submit({submission(3)});
   auto s = submission(3);
   s.may_wait = false;
@@ -119,7 +100,7 @@ TEST_CASE_FIXTURE(Fixture, "what may not wait is refused with the reason, and le
   CHECK(link->dispatched.size() == 1);
 }
 
-TEST_CASE_FIXTURE(Fixture, "higher priority starts first; a waiting task can be killed and never starts") {
+TEST_CASE_FIXTURE(TasksFixture, "higher priority starts first; a waiting task can be killed and never starts") {
   const auto running = tasks.submit({submission(4)}).tasks[0].spec;
   const auto low = tasks.submit({submission(4)}).tasks[0].spec.id;
   auto urgent = submission(4);
@@ -138,7 +119,7 @@ TEST_CASE_FIXTURE(Fixture, "higher priority starts first; a waiting task can be 
   CHECK(link->dispatched[2].id == low);
 }
 
-TEST_CASE_FIXTURE(Fixture, "what is killed while its node is away holds its place until the node tells") {
+TEST_CASE_FIXTURE(TasksFixture, "what is killed while its node is away holds its place until the node tells") {
   const auto running = tasks.submit({submission(2)}).tasks[0].spec, lost_dispatch = tasks.submit({submission(2)}).tasks[0].spec;
   tasks.apply(report(running, TaskState::running));
   nodes.disconnect("n1", link.get());
@@ -151,6 +132,7 @@ TEST_CASE_FIXTURE(Fixture, "what is killed while its node is away holds its plac
   connect(again);
   for (Tasks* each : {&tasks, &host}) {
     again->dispatched.clear();
+    each->take_in("n1", {{running.id, 1, running.epoch}});
     each->reconcile("n1", {{running.id, 1, running.epoch}});
     CHECK(again->killed.back() == running.id);
     CHECK(each->usage_of("n1").cores == 2);
@@ -161,7 +143,7 @@ TEST_CASE_FIXTURE(Fixture, "what is killed while its node is away holds its plac
   CHECK(again->dispatched[0].id == waiting);
 }
 
-TEST_CASE_FIXTURE(Fixture, "the queue and what is held survive the host") {
+TEST_CASE_FIXTURE(TasksFixture, "the queue and what is held survive the host") {
   const auto running = tasks.submit({submission(3)}).tasks[0].spec;
   const auto waiting = tasks.submit({submission(3)}).tasks[0].spec.id;
   Nodes new_nodes{node_repository, std::chrono::seconds(5), 6};
@@ -181,7 +163,7 @@ TEST_CASE_FIXTURE(Fixture, "the queue and what is held survive the host") {
   CHECK(again->dispatched[0].id == waiting);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a task follows others when all have completed") {
+TEST_CASE_FIXTURE(TasksFixture, "a task follows others when all have completed") {
   const auto a = tasks.submit({submission()}).tasks[0].spec, b = tasks.submit({submission()}).tasks[0].spec;
   auto s = submission();
   s.spec.after = {a.id, b.id};
@@ -200,7 +182,7 @@ TEST_CASE_FIXTURE(Fixture, "a task follows others when all have completed") {
   CHECK_THROWS_AS(tasks.submit({s}), NotFound);
 }
 
-TEST_CASE_FIXTURE(Fixture, "what follows a task that does not complete fails without having run, and so does what follows that") {
+TEST_CASE_FIXTURE(TasksFixture, "what follows a task that does not complete fails without having run, and so does what follows that") {
   const auto a = tasks.submit({submission()}).tasks[0].spec;
   auto s = submission();
   s.spec.after = {a.id};
@@ -219,7 +201,7 @@ TEST_CASE_FIXTURE(Fixture, "what follows a task that does not complete fails wit
   CHECK_THROWS_AS(tasks.submit({s}), Conflict);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a host that comes back knows what follows what, also when it missed an end") {
+TEST_CASE_FIXTURE(TasksFixture, "a host that comes back knows what follows what, also when it missed an end") {
   const auto a = tasks.submit({submission()}).tasks[0].spec, b = tasks.submit({submission()}).tasks[0].spec;
   auto s = submission();
   s.spec.after = {a.id};
@@ -234,7 +216,7 @@ TEST_CASE_FIXTURE(Fixture, "a host that comes back knows what follows what, also
   CHECK(host.get(after_a).state == TaskState::assigning);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a submission that is repeated makes no second task") {
+TEST_CASE_FIXTURE(TasksFixture, "a submission that is repeated makes no second task") {
   auto s = submission();
   s.targets = {Target::parse("n1"), Target::parse("n1")};
   const auto first = tasks.submit({s}, "mine-1").tasks, again = tasks.submit({s}, "mine-1").tasks;
@@ -245,7 +227,7 @@ TEST_CASE_FIXTURE(Fixture, "a submission that is repeated makes no second task")
   CHECK(tasks.submit({s}, "mine-2").tasks[0].spec.id != first[0].spec.id);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a task for a node that is away waits for it") {
+TEST_CASE_FIXTURE(TasksFixture, "a task for a node that is away waits for it") {
   nodes.disconnect("n1", link.get());
   auto s = submission();
   s.targets = {Target::parse("n1")};
@@ -258,7 +240,7 @@ TEST_CASE_FIXTURE(Fixture, "a task for a node that is away waits for it") {
   CHECK(again->dispatched[0].epoch == 2);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a killed task stays killed and the runner is told") {
+TEST_CASE_FIXTURE(TasksFixture, "a killed task stays killed and the runner is told") {
   auto id = tasks.submit({submission()}).tasks[0].spec.id;
   CHECK(tasks.kill(id).state == TaskState::killed);
   CHECK(link->killed == std::vector{id});
@@ -267,124 +249,42 @@ TEST_CASE_FIXTURE(Fixture, "a killed task stays killed and the runner is told") 
   CHECK_THROWS_AS(tasks.kill(TaskId(1)), NotFound);
 }
 
-TEST_CASE_FIXTURE(Fixture, "after a new link: lost dispatches are sent again, killed ones ended, vanished ones lost") {
-  auto never_arrived = tasks.submit({submission()}).tasks[0].spec;
-  auto vanished = tasks.submit({submission()}).tasks[0].spec;
-  auto still_there = tasks.submit({submission()}).tasks[0].spec;
-  auto killed_meanwhile = tasks.submit({submission()}).tasks[0].spec;
-  for (auto& spec : {vanished, still_there}) tasks.apply(report(spec, TaskState::running));
-  nodes.disconnect("n1", link.get());
-  tasks.kill(killed_meanwhile.id);
-  CHECK(link->killed.empty());
-
-  auto again = std::make_shared<RecordingLink>();
-  connect(again);
-  tasks.reconcile("n1", {{still_there.id, 1, still_there.epoch}, {killed_meanwhile.id, 1, killed_meanwhile.epoch}});
-  REQUIRE(again->dispatched.size() == 1);
-  CHECK(again->dispatched[0].id == never_arrived.id);
-  CHECK(again->killed == std::vector{killed_meanwhile.id});
-  CHECK(tasks.get(vanished.id).state == TaskState::lost);
-  CHECK(tasks.get(still_there.id).state == TaskState::running);
-}
-
-TEST_CASE_FIXTURE(Fixture, "a task sent over the new link is not taken for a vanished one") {
-  nodes.disconnect("n1", link.get());
-  auto again = std::make_shared<RecordingLink>();
-  connect(again);
-  auto spec = tasks.submit({submission()}).tasks[0].spec;
-  tasks.apply(report(spec, TaskState::running));
-  tasks.reconcile("n1", {});
-  CHECK(tasks.get(spec.id).state == TaskState::running);
-  CHECK(again->dispatched.size() == 1);
-}
-
-TEST_CASE_FIXTURE(Fixture, "a second runner of the same name is refused while the first is alive") {
+TEST_CASE_FIXTURE(TasksFixture, "a second runner of the same name is refused while the first is alive") {
   CHECK_THROWS_AS(connect(std::make_shared<RecordingLink>()), Conflict);
 }
 
-TEST_CASE_FIXTURE(Fixture, "an attempt that fails is followed by another one, as often as was asked for") {
-  auto s = submission(3);
-  s.spec.retries = 1;
-  const auto first = tasks.submit({s}).tasks[0].spec;
-  auto follower = submission();
-  follower.spec.after = {first.id};
-  const auto after = tasks.submit({follower}).tasks[0].spec.id;
-  CHECK(tasks.apply(report(first, TaskState::failed)));
-  REQUIRE(link->dispatched.size() == 2);
-  const auto second = link->dispatched[1];
-  CHECK(second.id == first.id);
-  CHECK(second.attempt == 2);
-  CHECK(second.stdout_file != first.stdout_file);
-  CHECK(tasks.get(first.id).state == TaskState::assigning);
-  CHECK(tasks.get(first.id).message == "Attempt 1 of 2 on n1: failed.");
-  CHECK(tasks.usage_of("n1").cores == 3);
-  CHECK_FALSE(tasks.apply(report(first, TaskState::failed)));  // said again: it is over, and not this one
-  CHECK_FALSE(tasks.apply(report(first, TaskState::running)));
-  CHECK(tasks.usage_of("n1").cores == 3);
-  CHECK(tasks.get(after).state == TaskState::pending);
-  CHECK(tasks.apply(report(second, TaskState::failed)));
-  CHECK(tasks.get(first.id).state == TaskState::failed);
-  CHECK(tasks.get(after).state == TaskState::failed);
-  CHECK(tasks.usage_of("n1").cores == 0);
-}
-
-TEST_CASE_FIXTURE(Fixture, "what was killed or has used up its time is not tried again") {
+TEST_CASE_FIXTURE(TasksFixture, "the node that holds the environment is preferred also after a wait, and by the next host") {
+  auto blocker = submission(4);
+  blocker.targets = {Target::parse("n1")};
+  const auto first = tasks.submit({blocker}).tasks[0].spec;
   auto s = submission();
-  s.spec.retries = 5;
-  const auto killed = tasks.submit({s}).tasks[0].spec, late = tasks.submit({s}).tasks[0].spec;
-  tasks.kill(killed.id);
-  CHECK_FALSE(tasks.apply(report(killed, TaskState::killed)));
-  auto over = report(late, TaskState::failed);
-  over.timed_out = true;
-  tasks.apply(over);
-  CHECK(tasks.get(late.id).state == TaskState::failed);
-  CHECK(link->dispatched.size() == 2);
+  s.image = "sha256:abc";
+  s.spec.after = {first.id};
+  const auto follower = tasks.submit({s}).tasks[0].spec.id;
+  auto other = std::make_shared<RecordingLink>();
+  connect(other, "n2", 2);
+  nodes.hold("n2", other.get(), {{"env", "sha256:abc"}});
+  Tasks host(task_repository, nodes, [](TaskId id, int, bool) { return id.str(); });
+  host.apply(report(first, TaskState::completed));
+  CHECK(host.get(follower).node == "n2");  // though n1 has more free cores
 }
 
-TEST_CASE_FIXTURE(Fixture, "a lost attempt that turns up is ended and holds its place until then") {
-  auto s = submission(2);
-  s.spec.retries = 1;
-  const auto first = tasks.submit({s}).tasks[0].spec;
-  tasks.apply(report(first, TaskState::running));
-  nodes.disconnect("n1", link.get());
-  auto again = std::make_shared<RecordingLink>();
-  connect(again);
-  tasks.reconcile("n1", {});  // it does not know it any more
-  REQUIRE(again->dispatched.size() == 1);
-  CHECK(again->dispatched[0].attempt == 2);
-  nodes.disconnect("n1", again.get());
-  auto third = std::make_shared<RecordingLink>();
-  connect(third);
-  tasks.reconcile("n1", {{first.id, 1, first.epoch}});  // and then it does
-  CHECK(third->killed == std::vector{first.id});
-  CHECK(tasks.usage_of("n1").cores == 4);
-  tasks.apply(report(first, TaskState::killed));
-  CHECK(tasks.usage_of("n1").cores == 2);
-  CHECK(tasks.get(first.id).state == TaskState::assigning);
+TEST_CASE_FIXTURE(TasksFixture, "a clock that is set back makes nobody wait longer") {
+  WallTime wall = wall_now();
+  auto steady = std::chrono::steady_clock::now();
+  Tasks set{task_repository, nodes, [](TaskId id, int, bool) { return id.str(); }, Clock{[&] { return wall; }, [&] { return steady; }}};
+  const auto first = set.submit({submission(3)}).tasks[0].spec;
+  const auto waits = set.submit({submission(4)}).tasks[0].spec.id;
+  set.submit({submission(1)});  // goes by
+  wall -= std::chrono::hours(3);
+  steady += std::chrono::minutes(6);
+  set.apply(report(first, TaskState::completed));
+  const auto later = set.submit({submission(1)}).tasks[0].spec.id;
+  CHECK(set.explain(waits).waiting->kept == "n1");
+  CHECK(set.get(later).state == TaskState::pending);
 }
 
-TEST_CASE_FIXTURE(Fixture, "what is on a node that is silent for too long is lost, and found when the node is back") {
-  const auto spec = tasks.submit({submission(3)}).tasks[0].spec;
-  tasks.apply(report(spec, TaskState::running));
-  tasks.call_lost(std::chrono::hours(1));
-  CHECK(tasks.get(spec.id).state == TaskState::running);
-  CHECK_FALSE(link->dropped);
-  tasks.call_lost(std::chrono::seconds(0));
-  CHECK(link->dropped);
-  CHECK(tasks.get(spec.id).state == TaskState::lost);
-  CHECK(tasks.get(spec.id).message == "Nothing has been heard of node n1 for 0 s.");
-  nodes.disconnect("n1", link.get());
-  auto again = std::make_shared<RecordingLink>();
-  connect(again);
-  tasks.reconcile("n1", {{spec.id, 1, spec.epoch, TaskState::paused}});
-  CHECK(again->killed.empty());
-  CHECK(tasks.get(spec.id).state == TaskState::paused);
-  CHECK(tasks.usage_of("n1").cores == 3);
-  CHECK(tasks.apply(report(spec, TaskState::completed)));
-  CHECK(tasks.get(spec.id).state == TaskState::completed);
-}
-
-TEST_CASE_FIXTURE(Fixture, "of a batch all tasks are taken, or none") {
+TEST_CASE_FIXTURE(TasksFixture, "of a batch all tasks are taken, or none") {
   auto bad = submission();
   bad.targets = {Target::parse("nowhere")};
   CHECK_THROWS_WITH_AS(tasks.submit({submission(), bad}), doctest::Contains("nowhere: Node not registered"), Unavailable);
@@ -397,25 +297,4 @@ TEST_CASE_FIXTURE(Fixture, "of a batch all tasks are taken, or none") {
   CHECK(link->dispatched.size() == 600);
   CHECK(tasks.kill_batch(taken[7].spec.id).size() == 600);
   CHECK_THROWS_AS(tasks.kill_batch(taken[7].spec.id), Conflict);
-}
-
-TEST_CASE_FIXTURE(Fixture, "a node is drained, and removed when it is gone") {
-  nodes.set_draining("n1", true);
-  const auto waiting = tasks.submit({submission()}).tasks[0].spec.id;
-  CHECK(link->dispatched.empty());
-  CHECK(tasks.explain(waiting).waiting->refusals.at(0).second == "Node is being drained");
-  nodes.set_draining("n1", false);
-  tasks.schedule();
-  CHECK(link->dispatched.size() == 1);
-  auto named = submission(4);
-  named.targets = {Target::parse("n1")};
-  const auto never = tasks.submit({named}).tasks[0].spec.id;
-  CHECK_THROWS_WITH_AS(tasks.remove_node("n1", true), doctest::Contains("connected"), Conflict);
-  nodes.disconnect("n1", link.get());
-  CHECK_THROWS_WITH_AS(tasks.remove_node("n1", false), doctest::Contains("2 unfinished tasks"), Conflict);
-  tasks.remove_node("n1", true);
-  CHECK(tasks.get(waiting).state == TaskState::lost);
-  CHECK(tasks.get(never).state == TaskState::failed);
-  CHECK(tasks.usage_of("n1").cores == 0);
-  CHECK_THROWS_AS(tasks.remove_node("n1", true), NotFound);
 }

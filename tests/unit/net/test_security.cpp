@@ -137,6 +137,9 @@ TEST_CASE("who has the token may come in") {
   const std::map<std::string, std::string> upgrade{{"upgrade", "websocket"}};
   CHECK(status(request_with(upgrade, {{"token", "secret"}})) == 200);
   CHECK(status(request_with(upgrade, {{"token", "wrong"}})) == 401);
+  CHECK(status(request_with({{"accept", "text/event-stream"}}, {{"token", "secret"}})) == 200);
+  CHECK(status(request_with({{"accept", "text/event-stream"}}, {{"token", "wrong"}})) == 401);
+  CHECK(status(request_with({{"accept", "text/html"}}, {{"token", "secret"}})) == 401);
   CHECK(status(request_with({}, {{"token", "secret"}})) == 401);  // a query is logged by proxies; only where there is no other way
 
   const net::AccessPolicy open(config(), "");

@@ -184,3 +184,78 @@ TEST_CASE("streaming from the loop thread does not wait for itself") {
   }
   CHECK(all.size() > 1u << 20);
 }
+
+namespace {
+
+// Keeps the body that its last request opened. Everything but the constructor is for the loop thread.
+struct OpenServer {
+  OpenServer()
+      : server({[this](net::Request, std::shared_ptr<net::Responder> responder) {
+                  body = responder->open({.content_type = "text/plain"}, {.drained = [this] { ++drained; }, .closed = [this] { ++closed; }});
+                  ++asked;
+                },
+                {}}) {}
+  ~OpenServer() {
+    server.loop.run([&] { body.reset(); });
+  }
+  void write(const std::string& bytes) {
+    server.loop.run([&] { body->write(bytes); });
+  }
+  std::unique_ptr<net::OpenBody> body;
+  std::atomic<int> asked{0}, drained{0}, closed{0};
+  TestServer server;
+};
+
+}  // namespace
+
+TEST_CASE("an open body is sent as it comes, and after it the connection goes on") {
+  OpenServer open;
+  RawClient client(open.server.port());
+  for (int i = 1; i <= 2; ++i) {
+    client.send(kGet);
+    CHECK(client.receive_head().find("Transfer-Encoding: chunked\r\n") != std::string::npos);
+    open.write("one");
+    CHECK(client.receive_exactly(8) == "3\r\none\r\n");
+    CHECK(eventually([&] { return open.server.loop.run([&] { return open.body->queued_bytes(); }) == 0; }));
+    CHECK(open.drained >= i);
+    CHECK(open.closed == i - 1);
+    open.server.loop.run([&] {
+      open.body->write("two");
+      open.body->finish();
+    });
+    CHECK(client.receive_exactly(13) == "3\r\ntwo\r\n0\r\n\r\n");
+    CHECK(eventually([&] { return open.closed == i; }));
+  }
+}
+
+TEST_CASE("nobody reads an open body: after HEAD there is none, and a reader that goes is told of") {
+  OpenServer open;
+  RawClient client(open.server.port());
+  client.send("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  CHECK(client.receive_head().find("200 OK") != std::string::npos);
+  open.server.loop.run([&] { CHECK(!open.body); });
+  client.send(kGet);
+  client.receive_head();
+  client.close();
+  CHECK(eventually([&] { return open.closed == 1; }));
+  open.write("into the void");
+  open.server.loop.run([&] { open.body->finish(); });
+  CHECK(open.closed == 1);
+}
+
+TEST_CASE("an open body that is dropped cuts the connection, and a slow reader shows in what is queued") {
+  OpenServer open;
+  RawClient client(open.server.port(), 16 << 10);
+  client.send(kGet);
+  client.receive_head();
+  for (int i = 0; i < 256; ++i) open.write(std::string(64 << 10, 'x'));
+  std::this_thread::sleep_for(100ms);  // what the kernel takes
+  const int drained = open.drained;
+  open.server.loop.run([&] { CHECK(open.body->queued_bytes() > 4u << 20); });
+  std::this_thread::sleep_for(100ms);
+  CHECK(open.drained == drained);
+  open.server.loop.run([&] { open.body.reset(); });
+  CHECK(client.receive_all(1s).find("0\r\n\r\n") == std::string::npos);
+  CHECK(client.ended());
+  CHECK(eventually([&] { return open.closed == 1; }));
+}

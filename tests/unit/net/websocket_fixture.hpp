@@ -72,6 +72,7 @@ struct WebSocketServer {
                                                 if (offered && offered->find("two") != std::string::npos) accept.subprotocol = "two";
                                                 if (request.path == "/unasked") accept.subprotocol = "unasked";
                                                 accept.opened = [this, echoes](std::shared_ptr<net::WebSocket> socket) {
+                                                  if (over) return;
                                                   if (echoes)
                                                     end->on_message = [weak = std::weak_ptr(socket)](std::string_view data, bool binary) {
                                                       if (auto alive = weak.lock()) alive->send(std::string(data), binary);
@@ -83,11 +84,13 @@ struct WebSocketServer {
                                              options) {}
   ~WebSocketServer() {
     server.loop.run([this] {
+      over = true;  // a client that refuses us may be done before we have opened
       end->socket.reset();
       end->on_message = nullptr;
     });
   }
   std::shared_ptr<End> end;
+  bool over = false;  // loop thread
   TestServer server;
 };
 

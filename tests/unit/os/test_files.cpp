@@ -63,6 +63,30 @@ TEST_CASE("pread_exact says when a file is too short") {
   CHECK_THROWS_AS(pread_exact(fd.get(), 4, 8, "a"), BadData);
 }
 
+TEST_CASE("the last lines of a file are found from its end") {
+  TemporaryDir dir;
+  auto tail = [&](const std::string& content, std::uint64_t lines) {
+    write_atomically(dir.path / "log", content);
+    const auto fd = open_read(dir.path / "log");
+    return content.substr(last_lines_offset(fd.get(), content.size(), lines, "log"));
+  };
+  CHECK(tail("a\nb\nc\n", 2) == "b\nc\n");
+  CHECK(tail("a\nb\nc", 2) == "b\nc");
+  CHECK(tail("a\nb\nc\n", 3) == "a\nb\nc\n");
+  CHECK(tail("a\nb\nc\n", 99) == "a\nb\nc\n");
+  CHECK(tail("a\nb\n", 0) == "");
+  CHECK(tail("", 5) == "");
+  CHECK(tail("\n\n\n", 1) == "\n");
+  CHECK(tail("\nno end", 1) == "no end");
+  const std::string long_line(200'000, 'x');  // longer than what is read at once
+  CHECK(tail("first\n" + long_line + "\nlast\n", 2) == long_line + "\nlast\n");
+  const std::string piece(65535, 'x');  // line ends at the borders of what is read
+  CHECK(tail(piece + "\n" + piece + "\n" + piece + "\n", 2) == piece + "\n" + piece + "\n");
+  CHECK(tail(long_line, 1) == long_line);
+  write_atomically(dir.path / "log", "short");
+  CHECK_THROWS_AS(last_lines_offset(open_read(dir.path / "log").get(), 100, 1, "log"), BadData);
+}
+
 TEST_CASE("a file descriptor is closed once and moves") {
   UniqueFd a = open_read("/dev/null");
   const int number = a.get();

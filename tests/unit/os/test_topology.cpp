@@ -1,8 +1,10 @@
 #include <doctest/doctest.h>
 
+#include <set>
 #include <thread>
 
 #include "os/topology.hpp"
+#include "os/topology_json.hpp"
 
 using namespace riverbox::os;
 
@@ -13,6 +15,15 @@ TEST_CASE("this machine has cores and memory") {
     CHECK(id >= 0);
     CHECK(node.memory_bytes <= 2 * total_memory_bytes());
   }
+  std::set<int> cpus;
+  size_t threads = 0;
+  for (const auto& core : cpus_by_core()) {
+    CHECK_FALSE(core.empty());
+    cpus.insert(core.begin(), core.end());
+    threads += core.size();
+  }
+  CHECK(cpus.size() == static_cast<size_t>(cpu_count()));
+  CHECK(threads == cpus.size());
   LoadMeter meter;
   CHECK(meter.sample().cpu_percent == 0);  // nothing to compare with yet
   std::this_thread::sleep_for(std::chrono::milliseconds(30));
@@ -50,4 +61,13 @@ TEST_CASE("damaged output of nvidia-smi gives no GPUs and no failure") {
   CHECK(odd[0].gpu_utilization == -1);
   CHECK(odd[0].mem_utilization == -1);
   CHECK(odd[0].memory_used_mib == -1);
+}
+
+TEST_CASE("CPUs as a runner tells them; from anything else nothing is made up") {
+  using nlohmann::json;
+  CHECK(cpus_of(json::parse("[[0,2],[1,3]]")) == std::vector<std::vector<int>>{{0, 2}, {1, 3}});
+  for (const char* bad : {"null", "4", "[0,1]", "[[0],[0]]", "[[]]", "[[-1]]", "[[1.5]]", "[[70000]]", "[[18446744073709551615]]", "{}"}) {
+    CAPTURE(bad);
+    CHECK(cpus_of(json::parse(bad)).empty());
+  }
 }

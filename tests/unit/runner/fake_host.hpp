@@ -88,7 +88,7 @@ public:
 
   // What the test wants of it
   std::string token;            // "" = none asked
-  bool greet = true, acknowledge = true;
+  bool greet = true, acknowledge = true, hears = true;
   double heartbeat_interval_s = 0.1;
   json refusal;                 // sent instead of the welcome
 
@@ -133,6 +133,7 @@ private:
       socket.send(json{{"type", "welcome"}, {"epoch", links}, {"heartbeat_interval_s", heartbeat_interval_s}, {"shared_dir", ""}}.dump(), false);
     }
     if (message["type"] == "report" && acknowledge) socket.send(json{{"type", "ack"}, {"sequence", message["sequence"]}}.dump(), false);
+    if (message["type"] == "heartbeat" && hears) socket.send(json{{"type", "heard"}, {"sent", message["sent"]}}.dump(), false);
     received.push_back(std::move(message));
   }
   void opened_stream(const std::string& name, std::shared_ptr<net::WebSocket> socket) {

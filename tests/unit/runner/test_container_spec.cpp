@@ -13,7 +13,7 @@ using namespace riverbox::runner;
 namespace {
 
 NodeFacts facts(const std::string& prefix = "hakuriver") {
-  return {docker::Naming(prefix), "n1", "/mnt/share", "/tmp/local", {{0, {{0, 1}, 1}}, {1, {{2, 3}, 1}}}, "/state/runner-n1.db"};
+  return {docker::Naming(prefix), "n1", "/mnt/share", "/tmp/local", {{0, {{0, 1}, 1}}, {1, {{2, 3}, 1}}}, "/state/runner-n1.db", 500, prefix + "-net"};
 }
 
 TaskSpec task() {
@@ -52,6 +52,7 @@ TEST_CASE("a task becomes a container as the manual says") {
   CHECK(has(spec.env, "HAKURIVER_SHARED_DIR=/shared"));
   CHECK(std::none_of(spec.env.begin(), spec.env.end(), [](auto& e) { return e.starts_with("HAKURIVER_TARGET_NUMA_NODE"); }));
   CHECK(spec.cpus == 2);
+  CHECK(spec.network == "hakuriver-net");
   CHECK(spec.memory_bytes == 4'000'000'000);
   CHECK(spec.cpuset_cpus.empty());
   CHECK(spec.gpus == std::vector<int>{0, 3});
@@ -63,8 +64,10 @@ TEST_CASE("a task becomes a container as the manual says") {
   CHECK(spec.mounts[2].source == "/data");
   CHECK(spec.mounts[2].read_only);
   CHECK(spec.working_dir == "/shared");
-  CHECK(spec.network.empty());
   CHECK(spec.init);
+  CHECK(spec.pids_limit == 500);
+  CHECK(spec.stop_signal == "SIGTERM");
+  CHECK(spec.stop_timeout == std::chrono::seconds(10));
   CHECK_FALSE(spec.privileged);
   CHECK_FALSE(spec.auto_remove);  // the exit code would be lost
   CHECK(spec.log_driver == "local");  // the only one that keeps every byte
@@ -73,10 +76,33 @@ TEST_CASE("a task becomes a container as the manual says") {
   CHECK(spec.labels.at("hakuriver.node") == "n1");
 }
 
-TEST_CASE("the prefix names the variables") {
-  auto spec = container_spec(task(), "sha256:abc", facts("kohakuriver"));
-  CHECK(has(spec.env, "KOHAKURIVER_TASK_ID=77"));
-  CHECK(spec.labels.at("kohakuriver.managed") == "true");
+TEST_CASE("the prefix names the labels; the variables have both names") {
+  for (const std::string prefix : {"hakuriver", "kohakuriver"}) {
+    CAPTURE(prefix);
+    auto spec = container_spec(task(), "sha256:abc", facts(prefix));
+    CHECK(has(spec.env, "HAKURIVER_TASK_ID=77"));
+    CHECK(has(spec.env, "KOHAKURIVER_TASK_ID=77"));
+    CHECK(spec.labels.at(prefix + ".managed") == "true");
+  }
+}
+
+TEST_CASE("a task runs on the CPUs that the host gave it") {
+  auto t = task();
+  t.cpus = {3, 7};
+  CHECK(container_spec(t, "sha256:abc", facts()).cpuset_cpus == "3,7");
+  CHECK(container_spec(t, "sha256:abc", facts()).cpuset_mems.empty());
+  t.numa = 1;
+  CHECK(container_spec(t, "sha256:abc", facts()).cpuset_cpus == "3,7");
+  CHECK(container_spec(t, "sha256:abc", facts()).cpuset_mems == "1");
+}
+
+TEST_CASE("a task says how it wants to be stopped") {
+  auto t = task();
+  t.stop_signal = "SIGINT";
+  t.stop_grace = std::chrono::seconds(90);
+  auto spec = container_spec(t, "sha256:abc", facts());
+  CHECK(spec.stop_signal == "SIGINT");
+  CHECK(spec.stop_timeout == std::chrono::seconds(90));
 }
 
 TEST_CASE("a NUMA node pins the cores and the memory, one that is not there is refused") {
@@ -134,5 +160,31 @@ TEST_CASE("a mount whose source is missing is named") {
     CHECK(error.fact().find("absent") != std::string::npos);
     CHECK(error.fact().find("does not exist") != std::string::npos);
     CHECK(error.fact().find("n1") != std::string::npos);
+  }
+}
+
+TEST_CASE("a link does not lead out of what may be mounted") {
+  namespace fs = std::filesystem;
+  test::TemporaryFolder dir;
+  auto f = facts();
+  f.shared_dir = f.local_temp_dir = dir.path();
+  for (const char* name : {"data", "data/in", "read", "secret"}) fs::create_directory(dir.path() / name);
+  fs::create_directory_symlink(dir.path() / "data", dir.path() / "alias");
+  fs::create_directory_symlink(dir.path() / "secret", dir.path() / "data/out");
+  fs::create_directory_symlink(dir.path() / "read", dir.path() / "data/read");
+  fs::create_directory_symlink("in", dir.path() / "data/inside");
+  const auto mounts = [&](const std::string& source) {
+    auto t = task();
+    t.mounts = {MountSpec::parse((dir.path() / source).string())};
+    t.mount_roots = {(dir.path() / "data").string(), (dir.path() / "read").string() + ":ro", (dir.path() / "absent").string()};
+    prepare_mounts(t, f);
+  };
+  for (const char* fine : {"data:/x", "data/in:/x", "data/inside:/x", "alias/in:/x", "read:/x:ro", "data/read:/x:ro"}) {
+    CAPTURE(fine);
+    CHECK_NOTHROW(mounts(fine));
+  }
+  for (const char* bad : {"data/out:/x", "data/out:/x:ro", "data/read:/x", "secret:/x"}) {
+    CAPTURE(bad);
+    CHECK_THROWS_WITH_AS(mounts(bad), doctest::Contains("allowed_mounts"), Forbidden);
   }
 }

@@ -130,6 +130,55 @@ TEST_CASE("after a restart the file is written over and never shorter in between
   CHECK(test::contents(f.dir.path() / "out/5.out") == "abcdef");
 }
 
+namespace {
+
+// What is in the file after these writes, one string each, with a limit of ten bytes.
+std::string limited(const std::vector<std::string>& writes, std::string* problem = nullptr) {
+  LogsFixture f;
+  LogFiles files(f.log, false, 10);
+  files.begin_pass();
+  for (const auto& bytes : writes) files.consume(false, bytes);
+  files.close();
+  if (problem) *problem = files.problem();
+  CHECK(f.log->view().size_bytes[0] == test::contents(f.dir.path() / "out/5.out").size());
+  return test::contents(f.dir.path() / "out/5.out");
+}
+
+const std::string kNotice = "[riverbox] The output goes on, but only its first 10 bytes are kept ([tasks] max_output).\n";
+
+}  // namespace
+
+TEST_CASE("what is beyond the limit is dropped, and a line at the end says so") {
+  std::string problem;
+  CHECK(limited({"0123456789"}, &problem) == "0123456789");
+  CHECK(problem.empty());
+  CHECK(limited({"0123456789a"}, &problem) == "0123456789\n" + kNotice);
+  CHECK(problem == "Of its stdout only the first 10 B are kept.");
+  CHECK(limited({"012345678\n", "more\n"}) == "012345678\n" + kNotice);
+  CHECK(limited({"0123", "456789abc", "def", std::string(100'000, 'x')}) == "0123456789\n" + kNotice);
+}
+
+TEST_CASE("the limit cuts each stream at the same byte however often and in which pieces it is read") {
+  LogsFixture f;
+  const std::string out = "0123456789 and more", err = "123456789\nand more";
+  LogFiles files(f.log, false, 10);
+  for (size_t piece : {1u, 3u, 5u, 10u, 11u, 19u}) {
+    files.begin_pass();  // the first ones are broken off
+    for (size_t at = 0; at < (piece < 5 ? 12 : out.size()); at += piece) {
+      files.consume(false, out.substr(at, piece));
+      files.consume(true, err.substr(at, piece));
+    }
+  }
+  CHECK(test::contents(f.dir.path() / "out/5.out") == "0123456789\n" + kNotice);
+  CHECK(test::contents(f.dir.path() / "err/5.err") == "123456789\n" + kNotice);
+  CHECK(files.problem() == "Of its stdout and of its stderr only the first 10 B are kept.");
+  LogFiles again(f.log, true, 10);  // another runner
+  again.begin_pass();
+  again.consume(false, out);
+  again.close();
+  CHECK(test::contents(f.dir.path() / "out/5.out") == "0123456789\n" + kNotice);
+}
+
 TEST_CASE("a symlink in the place of an output file is not followed, the task goes on, the user is told") {
   LogsFixture f;
   fs::create_directories(f.dir.path() / "out");
@@ -243,6 +292,45 @@ TEST_CASE("a slow follower stops the reading and misses nothing") {
   }));
   CHECK(f.socket->output[0].size() == megabyte.size() * 4);
   CHECK(f.socket->largest <= (64 << 10) + 1);
+}
+
+TEST_CASE("a part of a file is sent as it is now, after a head that says what it is") {
+  LogsFixture f;
+  std::ofstream(f.dir.path() / "log") << "0123\n5678\n";
+  auto sent = [&](const std::string& file, std::optional<std::string> range, std::optional<std::uint64_t> lines) {
+    f.socket = std::make_shared<FakeSocket>();
+    auto part = find_part(f.dir.path(), {file, {std::move(range), lines}});
+    OpenLogs wanted;
+    wanted.from[0] = part.from;
+    auto stream = std::make_shared<LogStream>(f.loop, f.readers, part.log, wanted, part.head);
+    stream->run(f.socket);
+    CHECK(f.run_until([&] { return f.socket->closed_with == 1000; }));
+    REQUIRE(f.socket->texts.size() == 2);
+    return nlohmann::json::parse(f.socket->texts[0]);
+  };
+  auto head = sent("log", std::nullopt, std::nullopt);
+  CHECK(head == nlohmann::json{{"type", "part"}, {"state", "whole"}, {"offset", 0}, {"size_bytes", 10}, {"whole_bytes", 10}});
+  CHECK(f.socket->output[0] == "0123\n5678\n");
+  head = sent("log", "bytes=2-6", std::nullopt);
+  CHECK(head["state"] == "part");
+  CHECK(head["offset"] == 2);
+  CHECK(f.socket->output[0] == "23\n56");
+  head = sent("log", "bytes=2-6", 1);
+  CHECK(head["state"] == "whole");
+  CHECK(head["offset"] == 5);
+  CHECK(f.socket->output[0] == "5678\n");
+  CHECK(sent("log", "bytes=10-", std::nullopt)["state"] == "unsatisfiable");
+  CHECK(f.socket->output[0] == "");
+  CHECK(sent("none", std::nullopt, 5)["state"] == "missing");
+  for (const char* bad : {"../log", "/etc/passwd", "", "."}) {
+    head = sent(bad, std::nullopt, std::nullopt);
+    CHECK(head["state"] == "error");
+    CHECK(f.socket->output[0] == "");
+  }
+  REQUIRE(mkfifo((f.dir.path() / "fifo").c_str(), 0600) == 0);
+  CHECK(sent("fifo", std::nullopt, std::nullopt)["state"] == "error");
+  fs::create_symlink("/etc/passwd", f.dir.path() / "link");
+  CHECK(sent("link", std::nullopt, std::nullopt)["state"] == "error");
 }
 
 TEST_CASE("a log that cannot be read ends the stream without \"end\"") {

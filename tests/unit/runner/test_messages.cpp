@@ -29,6 +29,7 @@ TEST_CASE("what the host says is understood") {
 
   CHECK(parsed<Refused>({{"type", "refused"}, {"message", "no"}}).message == "no");
   CHECK(parsed<Acknowledged>({{"type", "ack"}, {"sequence", 12}}).sequence == 12);
+  CHECK(parsed<Heard>({{"type", "heard"}, {"sent", 12345}}).sent.count() == 12345);
 
   TaskSpec task;
   task.id = TaskId(42);
@@ -46,6 +47,12 @@ TEST_CASE("what the host says is understood") {
   CHECK(logs.stream == "s/1");
   CHECK(logs.from[0] == 10);
   CHECK(logs.from[1] == 0);
+  CHECK_FALSE(logs.part);
+  logs = parsed<OpenLogs>({{"type", "open_logs"}, {"stream", "s"}, {"task_id", "42"}, {"attempt", 1}, {"part", {{"file", "a/b.out"}, {"tail", 3}}}});
+  REQUIRE(logs.part);
+  CHECK(logs.part->file == "a/b.out");
+  CHECK(logs.part->request.last_lines == 3);
+  CHECK_FALSE(logs.part->request.range);
 }
 
 TEST_CASE("unknown fields are ignored and an unknown type is named") {
@@ -62,11 +69,14 @@ TEST_CASE("a host that asks for a nonsensical heartbeat gets a sane one") {
 
 TEST_CASE("bad messages throw InvalidInput and nothing else") {
   for (std::string bad : {"", "[]", "null", "{", "{}", R"({"type":1.5})", R"({"type":null})", R"({"type":"ack"})", R"({"type":"ack","sequence":"x"})",
-                          R"({"type":"ack","sequence":1.5})", R"({"type":"dispatch"})", R"({"type":"dispatch","task":[]})",
+                          R"({"type":"ack","sequence":1.5})", R"({"type":"heard"})", R"({"type":"heard","sent":"x"})", R"({"type":"dispatch"})", R"({"type":"dispatch","task":[]})",
                           R"({"type":"dispatch","task":{"id":"42"}})", R"({"type":"dispatch","task":{"id":"42","command":"x","cores":-1}})",
                           R"({"type":"kill","task_id":"../x","attempt":1})", R"({"type":"kill","task_id":"1","attempt":0})",
                           R"({"type":"kill","task_id":"1","attempt":99999999999})", R"({"type":"pause","task_id":"1","attempt":1})",
-                          R"({"type":"open_logs","stream":"s","task_id":"1","attempt":1,"stdout_from":-1})", R"({"type":"welcome","epoch":{}})",
+                          R"({"type":"open_logs","stream":"s","task_id":"1","attempt":1,"stdout_from":-1})",
+                          R"({"type":"open_logs","stream":"s","task_id":"1","attempt":1,"part":{}})", R"({"type":"open_logs","stream":"s","task_id":"1","attempt":1,"part":5})",
+                          R"({"type":"open_logs","stream":"s","task_id":"1","attempt":1,"part":{"file":"x","tail":"y"}})",
+                          R"({"type":"welcome","epoch":{}})",
                           R"({"type":"welcome"})", "\xff\xfe"}) {
     CAPTURE(bad);
     CHECK_THROWS_AS(parse_host_message(bad), InvalidInput);
@@ -78,14 +88,15 @@ TEST_CASE("the hello carries what the protocol lists") {
   inventory.node = "n1";
   inventory.cores = 4;
   inventory.memory_bytes = 1000;
-  auto hello = json::parse(hello_text(inventory, "1.2", {{{TaskId(9), 2}, 5}}));
+  auto hello = json::parse(hello_text(inventory, "1.2", {{{TaskId(9), 2}, 5, TaskState::assigning, {1}}}));
   CHECK(hello["type"] == "hello");
   CHECK(hello["protocol"] == 1);
   CHECK(hello["node"] == "n1");
   CHECK(hello["version"] == "1.2");
   CHECK(hello["numa"].is_null());
   CHECK(hello["gpus"] == json::array());
-  CHECK(hello["attempts"] == json::array({{{"task_id", "9"}, {"attempt", 2}, {"epoch", 5}, {"state", "assigning"}}}));
+  CHECK(hello["host_tasks"] == false);
+  CHECK(hello["attempts"] == json::array({{{"task_id", "9"}, {"attempt", 2}, {"epoch", 5}, {"state", "assigning"}, {"gpus", {1}}, {"cpus", json::array()}}}));
 
   inventory.numa[0] = {{0, 1}, 500};
   os::Gpu gpu;
@@ -102,7 +113,8 @@ TEST_CASE("heartbeats, reports and results") {
   os::Load load;
   load.cpu_percent = 12.5;
   load.maximum_temperature = 60.0;
-  auto beat = json::parse(heartbeat_text(load, {}, {TaskId(1), TaskId(2)}));
+  auto beat = json::parse(heartbeat_text(std::chrono::milliseconds(77), load, {}, {TaskId(1), TaskId(2)}));
+  CHECK(beat["sent"] == 77);
   CHECK(beat["cpu_percent"] == 12.5);
   CHECK(beat["temperature_avg"].is_null());
   CHECK(beat["temperature_max"] == 60.0);

@@ -26,6 +26,10 @@ TEST_CASE("how a task ended") {
   CHECK(judge(ended(0), true).first == TaskState::killed);  // it may end well after SIGTERM
   CHECK(judge(ended(143), true).first == TaskState::killed);
 
+  CHECK(judge(ended(127), false, false).second.find("on the node") != std::string::npos);
+  CHECK(judge(ended(255), false, false).second.find("Docker") == std::string::npos);
+  CHECK(judge(ended(137), false, false).second.find("docker") == std::string::npos);
+
   auto oom = ended(137);
   oom.oom_killed = true;
   CHECK(judge(oom, false).first == TaskState::killed_oom);

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <condition_variable>
+#include <future>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -135,4 +136,29 @@ TEST_CASE("reports of many threads arrive in the order of their numbers") {
   auto got = f.sink.wait_for(101);
   REQUIRE(got.size() == 101);
   for (size_t i = 2; i < got.size(); ++i) CHECK(got[i].second["sequence"].get<int>() > got[i - 1].second["sequence"].get<int>());
+}
+
+TEST_CASE("what is to happen after a report happens after it") {
+  QueueFixture f;
+  ReportQueue queue(f.database, f.deliver());
+  queue.replay(1);
+  for (unsigned i = 1; i <= 20; ++i) {
+    std::promise<size_t> sent;
+    queue.add(report(i, TaskState::paused));
+    queue.after([&] { sent.set_value(f.sink.wait_for(0).size()); });
+    CHECK(sent.get_future().get() == 1 + i);  // "synced" and so many reports
+  }
+}
+
+TEST_CASE("who waits for a report is answered although the store fails") {
+  QueueFixture f;
+  ReportQueue queue(f.database, f.deliver());
+  queue.replay(1);
+  f.sink.wait_for(1);
+  f.database.write([](store::Database::Connection& connection) { connection.prepare("ALTER TABLE outbox RENAME TO gone").run(); });
+  std::promise<void> answered;
+  queue.add(report(1, TaskState::paused));
+  queue.after([&] { answered.set_value(); });
+  CHECK(answered.get_future().wait_for(std::chrono::seconds(20)) == std::future_status::ready);
+  queue.stop();
 }

@@ -90,6 +90,26 @@ TEST_CASE("a host that restarts is joined again") {
   CHECK(f.host.of_type("hello").size() == 2);
 }
 
+TEST_CASE("a host that does not answer any more is dialled again; an older one that never did is left alone") {
+  RunnerFixture f;
+  SUBCASE("it answered") {
+    f.start();
+    REQUIRE(f.host.wait([&] { return f.host.of_type("heartbeat").size() >= 3; }));
+    f.host.hears = false;
+    REQUIRE(f.synced(2));
+    f.host.hears = true;
+    const auto beats = f.host.of_type("heartbeat").size();
+    CHECK(f.host.wait([&] { return f.host.of_type("heartbeat").size() >= beats + 9; }));
+    CHECK(f.host.links == 2);
+  }
+  SUBCASE("it never did") {
+    f.host.hears = false;
+    f.start();
+    CHECK(f.host.wait([&] { return f.host.of_type("heartbeat").size() >= 12; }));
+    CHECK(f.host.links == 1);
+  }
+}
+
 TEST_CASE("a wrong token is tried again, not given up") {
   RunnerFixture f;
   f.host.token = "right";

@@ -14,6 +14,7 @@
 
 #include <functional>
 #include <future>
+#include <mutex>
 
 #include "fakes.hpp"
 #include "net/server.hpp"
@@ -70,12 +71,18 @@ public:
   }
 
   fakes::ShellState shell;
-  std::map<std::string, std::string> query;
+  std::string asked_for(const std::string& key) {
+    const std::lock_guard lock(mutex_);
+    return query_[key];
+  }
   std::optional<Conflict> refusal;
 
 private:
   std::variant<net::Response, net::Accept> upgrade(const net::Request& request) {
-    query = request.query;
+    {
+      const std::lock_guard lock(mutex_);
+      query_ = request.query;
+    }
     if (kind_ == Kind::refusing) return net::Response{.status = 401, .body = R"({"detail":"Not authenticated"})"};
     CHECK(*request.header("authorization") == "Bearer secret");
     net::Accept accept;
@@ -98,6 +105,8 @@ private:
   }
 
   Kind kind_;
+  std::mutex mutex_;
+  std::map<std::string, std::string> query_;  // of the client, for the test's thread
   std::function<void(int)> play_;
   boost::asio::io_context loop_;
   std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work_{loop_.get_executor()};
@@ -200,7 +209,7 @@ TEST_CASE("session: commands from a pipe, output into a pipe, the exit status is
     out.write.reset();
     CHECK(status == (kind == Host::Kind::riverbox ? 7 : 0));
     CHECK(read_all(out.read.get()) == (kind == Host::Kind::riverbox ? "got:echo ls\n" : "Terminal connected.\r\ngot:echo ls\n"));
-    CHECK(host.query["tty"] == "0");
+    CHECK(host.asked_for("tty") == "0");
     CHECK(host.shell.hang_ups == 0);
   }
 }
@@ -341,10 +350,10 @@ TEST_CASE("session: on a terminal everything typed goes to the shell, sizes foll
     REQUIRE(screen.shows("$ "));
     CHECK(screen.raw());
     CHECK((::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0);  // others share this description
-    CHECK(host.query["tty"] == "1");
-    CHECK(host.query["rows"] == "30");
-    CHECK(host.query["cols"] == "90");
-    CHECK(host.query["env.TERM"] == "xterm-256color");
+    CHECK(host.asked_for("tty") == "1");
+    CHECK(host.asked_for("rows") == "30");
+    CHECK(host.asked_for("cols") == "90");
+    CHECK(host.asked_for("env.TERM") == "xterm-256color");
     screen.type("\x03\x1a\x04\x1c");
     CHECK(screen.shows("control keys came"));
 
