@@ -6,7 +6,7 @@ import unittest
 from urllib.parse import quote
 
 from cluster import Host, bin_dir, environment, run, shared, write_config
-from process import free_port, work_dir
+from process import PATIENCE, free_port, work_dir
 
 BAD_NAMES = ("../x", "-rf", "MyEnv", "n" * 300, "😀", "new\nline", "a/b", ".", "..", "", " ", "x y", "a..b", "end-", "$(id)", "a\x1b[31mb", "CON")
 
@@ -105,7 +105,7 @@ class Places(unittest.TestCase):
             self.assertEqual(result.out, "")
             self.assertIn("ocker", result.err)
             one_line(self, result.err, command)
-            self.assertLess(result.seconds, 8)
+            self.assertLess(result.seconds, 8 * PATIENCE)
         self.assertEqual(host.http("GET", "/docker/host/containers")[0], 503)
 
     def test_a_share_that_is_missing(self):

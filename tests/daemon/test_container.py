@@ -7,7 +7,7 @@ import unittest
 
 import images
 from cluster import OwnCluster, Runner, shared
-from process import free_port, wait_until, work_dir
+from process import PATIENCE, free_port, wait_until, work_dir
 
 
 class Containers(OwnCluster):
@@ -60,7 +60,7 @@ class Containers(OwnCluster):
         start = time.monotonic()
         self.host.client("kill", task, check=True)
         while shared().runner_engine.docker("ps", "-q", "--filter", f"name=hakuriver-task-{task}"):
-            self.assertLess(time.monotonic() - start, 6)
+            self.assertLess(time.monotonic() - start, 6 * PATIENCE)
             time.sleep(0.1)
         self.assertGreater(time.monotonic() - start, 0.8)
 
@@ -149,10 +149,8 @@ class RegistryImages(OwnCluster):
             task = self.host.submit("true", registry_image=f"127.0.0.1:{silent.getsockname()[1]}/slow:x", required_cores=0)
             syncing = self.host.wait_task(task, ("syncing",))
             self.assertIn("pulling 127.0.0.1", syncing["error_message"])
-            start = time.monotonic()
             self.host.client("kill", task, check=True)
             wait_until(lambda: any("task ended" in line and task in line for line in self.runner.log().splitlines()), 5, "the end of the pull")
-            self.assertLess(time.monotonic() - start, 5)
         self.assertEqual(self.host.status(task)["status"], "killed")
         self.assertFalse(self.engine.docker("ps", "-aq", "--filter", f"name=hakuriver-task-{task}"))
 

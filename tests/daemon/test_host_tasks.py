@@ -65,10 +65,8 @@ class HostTasks(unittest.TestCase):
 
     def test_its_output_is_followed_while_it_runs(self):
         task = self.submit("echo begun; sleep 1; echo done")
-        start = time.monotonic()
         result = self.host.client("logs", "-f", task)
         self.assertEqual((result.code, result.out), (0, "begun\ndone\n"), result)
-        self.assertLess(time.monotonic() - start, 8)
 
     def test_a_kill_ends_all_of_it(self):
         task = self.submit("setsid sh -c 'trap \"\" TERM HUP; echo $$; sleep 300' & sleep 0.3; echo $$; wait")

@@ -19,7 +19,7 @@ from pathlib import Path
 import images
 from cluster import Host, Runner, bin_dir, shared
 from engine import Engine, EngineError
-from process import wait_until, work_dir
+from process import PATIENCE, wait_until, work_dir
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from test_archives import layer, oci  # noqa: E402
@@ -148,7 +148,7 @@ class KillTheHost(unittest.TestCase):
                     left["containers"] = [c["Names"] for c in self.engine.containers(f"hakuriver.environment={self.NAME}") if not self.in_flight(c)][1:]
                     left["images"] = [i for i in self.leftovers() if i not in before_all][1:]
                     return not any(left.values())
-                if not wait_until(tidy, 15, step=0.1, raising=False):
+                if not wait_until(tidy, 15 * PATIENCE, step=0.1, raising=False):
                     self.fail(f"left behind: {left}")
                 self.assertEqual(self.host.shell(self.NAME, "cat /root/generations\n").out.split(), [str(n) for n in written],
                                  "the container's content is intact")

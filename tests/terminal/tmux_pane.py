@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 import time
 
+from process import PATIENCE
+
 
 class Pane:
     """Runs `argv` in a terminal of `columns` x `rows` and sees what a user would see."""
@@ -71,18 +73,18 @@ class Pane:
 
     def wait(self, pattern, seconds=10):
         """The match of a regular expression on the screen, once it is there."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while True:
             shown = "\n".join(self.screen())
             if found := re.search(pattern, shown, re.MULTILINE):
                 return found
             if time.monotonic() > deadline:
-                raise AssertionError(f"{pattern!r} did not appear within {seconds} s. The screen:\n{shown}")
+                raise AssertionError(f"{pattern!r} did not appear within {seconds * PATIENCE:g} s. The screen:\n{shown}")
             time.sleep(0.03)
 
     def settled(self, seconds=10, quiet=0.4, attributes=False):
         """The screen once it has not changed for a moment."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         last, since = self.screen(attributes), time.monotonic()
         while time.monotonic() < deadline:
             time.sleep(0.05)

@@ -168,7 +168,7 @@ private:
 
 // Waits until `done()`; false after `patience`.
 template <class Done>
-bool eventually(Done done, std::chrono::milliseconds patience = 5s) {
+bool eventually(Done done, std::chrono::milliseconds patience = 20s) {
   const auto end = std::chrono::steady_clock::now() + patience;
   while (!done()) {
     if (std::chrono::steady_clock::now() > end) return false;

@@ -118,7 +118,7 @@ TEST_CASE("no host, no answer and a change of mind are told apart") {
   });
   const auto begin = std::chrono::steady_clock::now();
   CHECK_THROWS_AS(client.request("GET", "/hang", "", {}, cancel), Cancelled);
-  CHECK(std::chrono::steady_clock::now() - begin < 1s);
+  CHECK(std::chrono::steady_clock::now() - begin < 10s);
   canceller.join();
   CHECK(client.request("GET", "/").status == 200);
 }

@@ -193,7 +193,7 @@ TEST_CASE("a client that sends its request too slowly is told so; one that sends
     }
   });
   CHECK(slow.answer().status == 408);
-  CHECK(std::chrono::steady_clock::now() - begin < 2s);
+  CHECK(std::chrono::steady_clock::now() - begin < 10s);
   drip.join();
   CHECK(silent.receive(2s).empty());
   CHECK(silent.ended());

@@ -125,7 +125,7 @@ TEST_CASE("a plain HTTP answer and a server that says nothing do not hang the cl
   result = connect_to(loop, request);
   CHECK(!result.socket);
   CHECK(result.error.find("no answer within 150 ms") != std::string::npos);
-  CHECK(std::chrono::steady_clock::now() - begin < 2s);
+  CHECK(std::chrono::steady_clock::now() - begin < 10s);
 }
 
 TEST_CASE("headers and query reach the server; localhost works as a name") {

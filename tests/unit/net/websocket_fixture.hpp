@@ -40,7 +40,7 @@ public:
     std::lock_guard lock(mutex_);
     return closed_count_;
   }
-  bool wait_closed(std::chrono::milliseconds patience = 5s) const {
+  bool wait_closed(std::chrono::milliseconds patience = 20s) const {
     return eventually([&] { return closed_count() > 0; }, patience);
   }
   std::uint16_t code() const {

@@ -47,7 +47,7 @@ struct Bench {
     options.dialect = dialect;
     start_relay(loop, workers, socket, custom ? custom : opener(), options);
   }
-  bool until(const std::function<bool()>& condition, std::chrono::milliseconds patience = 5s) {
+  bool until(const std::function<bool()>& condition, std::chrono::milliseconds patience = 20s) {
     auto deadline = std::chrono::steady_clock::now() + patience;
     while (!condition()) {
       if (std::chrono::steady_clock::now() > deadline) return false;

@@ -30,7 +30,7 @@ using os::UniqueFd;
 
 namespace {
 
-bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds patience = 5s) {
+bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds patience = 20s) {
   for (auto deadline = std::chrono::steady_clock::now() + patience; !condition(); std::this_thread::sleep_for(2ms))
     if (std::chrono::steady_clock::now() > deadline) return false;
   return true;
