@@ -212,6 +212,33 @@ LoadResult tracked_load(Call call, Exchange exchange) {
 
 }  // namespace
 
+bool Engine::is_local() const { return endpoint().host.starts_with("unix://"); }
+
+void Engine::prepare_load(const std::string& beginning) noexcept {
+  try {
+    if (!is_local() || version().api_at_least(1, 42)) return;
+    Impl::PreparedLoad prepared{std::make_unique<BegunUpload>(impl_->api, load_call(CancelToken()), beginning), std::chrono::steady_clock::now()};
+    const std::lock_guard lock(impl_->mutex);
+    impl_->prepared_load = std::move(prepared);
+  } catch (const std::exception& error) {
+    log::debug("docker", "a load is not prepared", {{"reason", error.what()}});
+  }
+}
+
+void Engine::end_prepared_load(std::chrono::seconds older_than) noexcept {
+  const std::lock_guard lock(impl_->mutex);
+  if (impl_->prepared_load && std::chrono::steady_clock::now() - impl_->prepared_load->since >= older_than) impl_->prepared_load.reset();
+}
+
+// The prepared load, if it still waits and these segments begin as it does.
+std::unique_ptr<BegunUpload> Engine::take_prepared(const std::vector<Segment>& segments) {
+  const std::lock_guard lock(impl_->mutex);
+  if (!impl_->prepared_load || segments.empty() || !segments.front().bytes.starts_with(impl_->prepared_load->upload->beginning())) return nullptr;
+  auto upload = std::move(impl_->prepared_load->upload);
+  impl_->prepared_load.reset();
+  return upload->waits() ? std::move(upload) : nullptr;
+}
+
 LoadResult Engine::load_image(std::uint64_t size_bytes, const std::function<size_t(char* buffer, size_t size)>& source,
                               const CancelToken& cancel) {
   Call call = load_call(cancel);
@@ -221,8 +248,17 @@ LoadResult Engine::load_image(std::uint64_t size_bytes, const std::function<size
 }
 
 LoadResult Engine::load_image(const std::vector<Segment>& segments, const LoadCallback& progress, const CancelToken& cancel) {
+  if (const auto begun = take_prepared(segments)) {
+    auto rest = segments;
+    rest.front().bytes.erase(0, begun->beginning().size());
+    try {
+      return tracked_load(load_call(cancel), [&](const Call& ready) { begun->finish(ready, rest, progress); });
+    } catch (const DockerConnectionError& error) {  // it was restarted meanwhile
+      log::debug("docker", "a prepared load has come to nothing", {{"reason", error.what()}});
+    }
+  }
   UploadBody body(segments, progress);
-  if (endpoint().host.starts_with("unix://"))
+  if (is_local())
     return tracked_load(load_call(cancel), [&](const Call& ready) { upload(impl_->api, ready, body); });
   return load_image(body.size_bytes(), [&](char* buffer, size_t size) { return body.read(buffer, size); }, cancel);
 }

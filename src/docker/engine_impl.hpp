@@ -2,6 +2,7 @@
 #pragma once
 #include "docker/api.hpp"
 #include "docker/engine.hpp"
+#include "docker/upload.hpp"
 
 namespace riverbox::docker {
 
@@ -10,6 +11,11 @@ struct Engine::Impl {
   Api api;
   std::mutex mutex;
   std::optional<Version> version;  // the rest of GET /version, for the negotiated API of that time
+  struct PreparedLoad {
+    std::unique_ptr<BegunUpload> upload;
+    std::chrono::steady_clock::time_point since;
+  };
+  std::optional<PreparedLoad> prepared_load;
 };
 
 // `verb` container 'name': METHOD /containers/<name><rest>.

@@ -162,7 +162,60 @@ private:
   bool sending_ = true, copies_ = false;
 };
 
+std::string head_of(Api& api, const Request& request, std::string_view framing) {
+  return fmt::format("{} /v{}{} HTTP/1.1\r\nHost: docker\r\nUser-Agent: riverbox\r\nContent-Type: application/x-tar\r\n{}\r\nConnection: close\r\n\r\n", request.method,
+                     api.negotiated(), request.path, framing);
+}
+
+Response run(const Call& call, int fd, std::string head, UploadBody& body) {
+  Response response = Exchange(fd, call.request, std::move(head), body).run();
+  if (response.status != 200) throw_refusal(call, response.status, response.body);
+  return response;
+}
+
+// The same bytes in chunks (RFC 9112, 7.1), and the last one.
+std::vector<Segment> in_chunks(const std::vector<Segment>& segments) {
+  std::vector<Segment> framed;
+  std::string between;  // what stands between one segment's bytes and the next one's
+  for (const Segment& segment : segments) {
+    const std::uint64_t size = size_of(segment);
+    if (size == 0) continue;
+    between += fmt::format("{:x}\r\n", size);
+    framed.push_back({std::exchange(between, "\r\n")});
+    framed.push_back(segment);
+  }
+  framed.push_back({between + "0\r\n\r\n"});
+  return framed;
+}
+
 }  // namespace
+
+struct BegunUpload::Impl {
+  Impl(Api& a, const Call& call) : api(a), connection(a.endpoint(), call.request.action) {}
+  Api& api;
+  Connection connection;
+};
+
+BegunUpload::BegunUpload(Api& api, const Call& call, std::string beginning)
+    : impl_(std::make_unique<Impl>(api, call)), beginning_(std::move(beginning)) {
+  const std::string bytes = head_of(api, call.request, "Transfer-Encoding: chunked") + fmt::format("{:x}\r\n{}\r\n", beginning_.size(), beginning_);
+  // A few hundred bytes fit into an empty socket buffer at once.
+  if (::send(impl_->connection.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(bytes.size()))
+    throw DockerConnectionError("cannot " + call.request.action + ": the Docker daemon does not take the request");
+}
+
+BegunUpload::~BegunUpload() = default;
+
+bool BegunUpload::waits() const {
+  pollfd look{impl_->connection.fd(), POLLIN | POLLRDHUP, 0};
+  return ::poll(&look, 1, 0) == 0;
+}
+
+Response BegunUpload::finish(const Call& call, const std::vector<Segment>& rest, const LoadCallback& progress) {
+  const auto framed = in_chunks(rest);
+  UploadBody body(framed, progress);
+  return run(call, impl_->connection.fd(), {}, body);
+}
 
 UploadBody::UploadBody(const std::vector<Segment>& segments, LoadCallback progress) : segments_(segments), progress_(std::move(progress)) {
   for (const Segment& segment : segments_) {
@@ -231,15 +284,10 @@ void UploadBody::ended_early() {
 }
 
 Response upload(Api& api, const Call& call, UploadBody& body) {
-  const Request& request = call.request;
-  std::string head = fmt::format("{} /v{}{} HTTP/1.1\r\nHost: docker\r\nUser-Agent: riverbox\r\nContent-Type: application/x-tar\r\n"
-                                 "Content-Length: {}\r\nConnection: close\r\n\r\n",
-                                 request.method, api.negotiated(), request.path, body.size_bytes());
+  std::string head = head_of(api, call.request, fmt::format("Content-Length: {}", body.size_bytes()));
   try {
-    const Connection connection(api.endpoint(), request.action);
-    Response response = Exchange(connection.fd(), request, std::move(head), body).run();
-    if (response.status != 200) throw_refusal(call, response.status, response.body);
-    return response;
+    const Connection connection(api.endpoint(), call.request.action);
+    return run(call, connection.fd(), std::move(head), body);
   } catch (const DockerConnectionError&) {
     api.forget_version();
     throw;

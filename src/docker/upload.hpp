@@ -3,6 +3,8 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -40,6 +42,26 @@ private:
   size_t at_ = 0, told_ = static_cast<size_t>(-1);  // segments
   std::uint64_t within_ = 0;  // offset in the segment
   std::uint64_t ahead_ = 0;   // up to there the file was asked for
+};
+
+// A POST that has begun before the rest of its body is known: the daemon sets up what it needs for a body that begins like this, and waits.
+class BegunUpload {
+public:
+  // Sends the head and the beginning. Throws DockerConnectionError.
+  BegunUpload(Api& api, const Call& call, std::string beginning);
+  ~BegunUpload();
+  BegunUpload(const BegunUpload&) = delete;
+  BegunUpload& operator=(const BegunUpload&) = delete;
+  const std::string& beginning() const { return beginning_; }
+  // The daemon is there and has said nothing yet.
+  bool waits() const;
+  // The rest of the body; once. Throws as upload() does.
+  Response finish(const Call& call, const std::vector<Segment>& rest, const LoadCallback& progress);
+
+private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+  std::string beginning_;
 };
 
 // One POST with this body over a connection of its own to the daemon's unix socket. The answer is read while the body is sent: a daemon may answer

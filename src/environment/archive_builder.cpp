@@ -83,7 +83,7 @@ private:
 };
 
 ArchiveBuilder::ArchiveBuilder(int fd, std::filesystem::path path, Compression compression, std::function<void(std::uint64_t)> report)
-    : fd_(fd), path_(std::move(path)), report_(std::move(report)), compression_(compression) {}
+    : fd_(fd), path_(std::move(path)), report_(std::move(report)), compression_(compression), write_back_(fd) {}
 ArchiveBuilder::~ArchiveBuilder() = default;
 
 size_t ArchiveBuilder::take_over(const std::filesystem::path& older_path, const Archive& older, const std::vector<std::string>& diff_ids) {
@@ -172,10 +172,7 @@ void ArchiveBuilder::advance(std::uint64_t end) {
     told_bytes_ = end;
     report_(end + saved_bytes_);
   }
-  if (end - handed_over_bytes_ < kHandOver) return;
-  // Only a hint, and not every file system takes it.
-  sync_file_range(fd_, static_cast<off64_t>(handed_over_bytes_), static_cast<off64_t>(end - handed_over_bytes_), SYNC_FILE_RANGE_WRITE);
-  handed_over_bytes_ = end;
+  write_back_.reached(end);
 }
 
 }  // namespace riverbox::environment

@@ -13,6 +13,7 @@
 #include "environment/archive.hpp"
 #include "environment/hash_pipe.hpp"
 #include "environment/layer_source.hpp"
+#include "os/write_back.hpp"
 
 namespace riverbox::environment {
 
@@ -54,8 +55,9 @@ private:
   HashPipe hash_;
   const Compression compression_;
   std::map<std::string, Blob> layers_;  // by diff ID
-  std::uint64_t size_bytes_ = 0, told_bytes_ = 0, handed_over_bytes_ = 0;
+  std::uint64_t size_bytes_ = 0, told_bytes_ = 0;
   std::uint64_t saved_bytes_ = 0;       // by compression
+  os::WriteBack write_back_;
 };
 
 }  // namespace riverbox::environment

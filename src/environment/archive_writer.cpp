@@ -1,7 +1,5 @@
 #include "environment/archive_writer.hpp"
 
-#include <fcntl.h>
-
 #include "os/fd.hpp"
 
 namespace riverbox::environment {
@@ -11,7 +9,7 @@ constexpr size_t kWrite = 1u << 20;
 
 }  // namespace
 
-ArchiveWriter::ArchiveWriter(int fd, std::filesystem::path path) : fd_(fd), path_(std::move(path)) { buffer_.reserve(2 * kWrite); }
+ArchiveWriter::ArchiveWriter(int fd, std::filesystem::path path) : fd_(fd), path_(std::move(path)), write_back_(fd) { buffer_.reserve(2 * kWrite); }
 
 bool ArchiveWriter::write(std::string_view bytes) {
   verifier_.feed(bytes);
@@ -33,10 +31,7 @@ void ArchiveWriter::flush() {
   os::write_all(fd_, buffer_, path_);
   written_bytes_ += buffer_.size();
   buffer_.clear();
-  if (written_bytes_ - handed_over_bytes_ < kHandOver) return;
-  // Only a hint, and not every file system takes it.
-  sync_file_range(fd_, static_cast<off64_t>(handed_over_bytes_), static_cast<off64_t>(written_bytes_ - handed_over_bytes_), SYNC_FILE_RANGE_WRITE);
-  handed_over_bytes_ = written_bytes_;
+  write_back_.reached(written_bytes_);
 }
 
 }  // namespace riverbox::environment

@@ -6,11 +6,11 @@
 #include <string_view>
 
 #include "environment/archive.hpp"
+#include "os/write_back.hpp"
 
 namespace riverbox::environment {
 
-inline constexpr std::uint64_t kTell = 4u << 20;        // how often a writer tells how far it is
-inline constexpr std::uint64_t kHandOver = 64u << 20;   // to the disk, so that the last fsync finds little to do
+inline constexpr std::uint64_t kTell = 4u << 20;  // how often a writer tells how far it is
 
 class ArchiveWriter {
 public:
@@ -28,7 +28,8 @@ private:
   std::filesystem::path path_;
   ArchiveVerifier verifier_;
   std::string buffer_;
-  std::uint64_t size_bytes_ = 0, written_bytes_ = 0, handed_over_bytes_ = 0, told_bytes_ = 0;
+  std::uint64_t size_bytes_ = 0, written_bytes_ = 0, told_bytes_ = 0;
+  os::WriteBack write_back_;
 };
 
 }  // namespace riverbox::environment

@@ -304,15 +304,19 @@ void remove_temporaries_of(const Share& share, const std::string& name) {
 std::vector<std::string> prune_versions(const Share& share, const EnvironmentName& name, int keep, const std::string& published,
                                         const std::function<bool(const Version&)>& in_use) {
   std::vector<std::string> pruned;
+  std::vector<os::UniqueFd> removed;  // while it is open, a file's gigabytes are not given back to the file system: that takes a while, and nobody need wait for it
   const std::vector<Version> versions = share.versions(name);
   for (size_t i = static_cast<size_t>(std::max(1, keep)); i < versions.size(); ++i) {
     const Version& version = versions[i];
     attempt("cannot remove an old version", version.tarball, [&] {
       if (version.tarball == published || in_use(version)) return;
+      os::UniqueFd open_file(::open(share.path_of(version.tarball).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
       share.remove(version);
       pruned.push_back(version.tarball);
+      if (open_file) removed.push_back(std::move(open_file));
     });
   }
+  if (!removed.empty()) attempt("cannot close old versions beside", name.str(), [&] { std::thread([closing = std::move(removed)] {}).detach(); });
   return pruned;
 }
 

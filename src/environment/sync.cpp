@@ -22,6 +22,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kPoll{50};
 constexpr size_t kAskedVersions = 16;  // of the host, to find one that the daemon has
+constexpr std::chrono::minutes kPreparedFor{5};
 constexpr std::chrono::hours kKeptUnasked{1};  // an image of a single version
 
 // A tag in our archive that is not ours, without the docker.io of some writers.
@@ -338,6 +339,9 @@ void Syncer::tidy_up() {
     names.swap(untidy_);
     outdated.swap(outdated_);
   }
+  // An environment that has changed is likely to change again soon.
+  if (names.empty()) engine_.end_prepared_load(kPreparedFor);
+  else engine_.prepare_load(stream_beginning());
   for (const EnvironmentName& name : names) untag_arrivals(name);
   if (options_.remove_superseded) {
     for (const std::string& image : outdated) engine_.remove_unused_image(image);

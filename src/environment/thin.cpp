@@ -122,15 +122,21 @@ std::vector<std::string> names_in_stream(const Archive& archive) {
   return names;
 }
 
+std::string stream_beginning() {
+  std::string member = encode_tar_header("oci-layout", std::string_view(kOciLayout).size()) + std::string(kOciLayout);
+  member.resize(static_cast<size_t>(kTarBlock + padded(std::string_view(kOciLayout).size())));
+  return member;
+}
+
 std::vector<docker::Segment> image_stream(const Archive& archive, const Documents& documents, const Shipment& shipment, const std::string& tag, int fd) {
   StreamBuilder stream;
   const std::vector<std::string> names = names_in_stream(archive);
+  if (!archive.manifest_digest.empty()) stream.add("oci-layout", kOciLayout);  // first: stream_beginning()
   for (const size_t i : shipment.layers) stream.add(names[i], fd, archive.layers[i]);
   stream.add(config_name(archive), documents.config);
   if (!archive.manifest_digest.empty()) {
     stream.add("blobs/sha256/" + archive.manifest_digest.substr(7), documents.manifest);
     stream.add("index.json", index_json(archive.manifest_digest, documents.manifest.size(), manifest_type(documents), tag));
-    stream.add("oci-layout", kOciLayout);
   }
   stream.add("manifest.json", manifest_json(config_name(archive), tag, names));
   return stream.finish();

@@ -30,6 +30,9 @@ std::set<std::string> layer_blobs(const Archive& archive);
 // The names of the layers' files in the stream; a daemon's error may name one.
 std::vector<std::string> names_in_stream(const Archive& archive);
 
+// What the stream of every archive with an OCI manifest begins with, whatever it brings.
+std::string stream_beginning();
+
 // The image as `docker load` takes it, with one tag, or without a tag when it is empty. In OCI form where the archive has a manifest, else in the form of manifest.json alone. Nothing of
 // the archive but the config, the manifest and layer files gets into it. `fd` is the open archive.
 std::vector<docker::Segment> image_stream(const Archive& archive, const Documents& documents, const Shipment& shipment, const std::string& tag, int fd);

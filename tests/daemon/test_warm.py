@@ -3,6 +3,7 @@ import json
 import os
 import time
 import unittest
+from pathlib import Path
 
 from cluster import Host, Runner, shared
 from process import wait_until, work_dir
@@ -48,6 +49,27 @@ class Warm(unittest.TestCase):
     def setUp(self):
         self.place = Place(self.host, "w-" + self._testMethodName[5:].replace("_", "-")[:40].rstrip("-."))
         self.addCleanup(self.place.remove)
+
+    # ---- the next load
+
+    def test_after_a_load_the_engine_waits_for_the_next_one(self):
+        """An Engine before 23 starts a program for every load: the next load finds it running."""
+        engine = self.c.runner_engine
+        if tuple(int(n) for n in engine.api("GET", "/version")["ApiVersion"].split(".")) >= (1, 42):
+            self.skipTest("this Engine starts none")
+        waiting = lambda: [pid for thread in os.listdir(f"/proc/{engine.process.pid}/task")
+                           for pid in Path(f"/proc/{engine.process.pid}/task/{thread}/children").read_text().split()
+                           if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"docker-untar")]
+        self.place.publish("one")
+        self.assertEqual(self.place.says()[0], "one")
+        before = wait_until(waiting, 10, "a program that waits for a load")
+        self.place.publish("two")
+        self.assertEqual(self.place.says()[0], "two")
+        after = wait_until(lambda: [p for p in waiting() if p not in before], 10, "one that waits for the load after it")
+        self.assertFalse(set(before) & set(waiting()))
+        os.kill(int(after[0]), 9)  # whatever becomes of it
+        self.place.publish("three")
+        self.assertEqual(self.place.says()[0], "three")
 
     # ---- NAME@VERSION
 

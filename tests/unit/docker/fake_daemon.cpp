@@ -139,10 +139,22 @@ void FakeDaemon::serve(int fd) {
     if (seen.target.starts_with("/v")) seen.target.erase(0, seen.target.find('/', 1));
     Answer early = handler_(seen);
     if (!early.close_before_body) {
+      if (seen.head.find("Transfer-Encoding: chunked\r\n") != seen.head.npos) {
+        for (size_t size = 1; size > 0;) {
+          size_t line;
+          while ((line = input.find("\r\n")) == input.npos)
+            if (!more()) return;
+          size = std::stoull(input.substr(0, line), nullptr, 16);
+          while (input.size() < line + 2 + size + 2)
+            if (!more()) return;
+          seen.body += input.substr(line + 2, size);
+          input.erase(0, line + 2 + size + 2);
+        }
+      }
       while (input.size() < content_length(seen.head))
         if (!more()) return;
-      seen.body = input.substr(0, content_length(seen.head));
-      input.erase(0, seen.body.size());
+      seen.body += input.substr(0, content_length(seen.head));
+      input.erase(0, content_length(seen.head));
     }
     {
       std::lock_guard lock(mutex_);

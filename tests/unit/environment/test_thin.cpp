@@ -162,6 +162,7 @@ TEST_CASE("a thin stream holds the missing layers, the documents and nothing els
     CHECK(bytes.find("bbbb") == std::string::npos);
     CHECK(bytes.find("new") != std::string::npos);
     CHECK(bytes.find(names_in_stream(saved.file.archive())[0]) != std::string::npos);  // named, as every layer
+    CHECK(bytes.starts_with(stream_beginning()) == oci);
     ArchiveVerifier verifier;
     CHECK_THROWS_WITH_AS((verifier.feed(bytes), verifier.finish()), doctest::Contains("is missing"), BadData);
   }
