@@ -19,6 +19,7 @@ constexpr Applet kApplets[] = {
     {"node", run_node, node_command, "List the nodes and how busy they are"},
     {"runner", run_runner, runner_command, "Run the agent of a compute node"},
     {"task", run_task, task_command, "Submit and control tasks"},
+    {"token", run_token, token_command, "Make and revoke tokens: who may do what on the host"},
     {"up", run_up, up_command, "Host and runner in one process on this machine; the quickest way to try it"},
     {"version", run_version, version_command, "Print the version"},
 };

@@ -3,6 +3,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 
+#include "api/gate.hpp"
 #include "api/handlers.hpp"
 #include "api/shapes.hpp"
 #include "api/task_feed.hpp"
@@ -41,8 +42,8 @@ EventId asked_from(const net::Request& request) {
 
 class EventReader final : public FeedReader, public std::enable_shared_from_this<EventReader> {
 public:
-  EventReader(Services& services, std::unique_ptr<net::OpenBody> body, const FeedPosition& from)
-      : services_(services), body_(std::move(body)), at_(from), timer_(services.loop) {}
+  EventReader(Services& services, Identity identity, std::unique_ptr<net::OpenBody> body, const FeedPosition& from)
+      : services_(services), identity_(std::move(identity)), body_(std::move(body)), at_(from), timer_(services.loop) {}
 
   void start() {
     body_->write("retry: 1000\n\n");
@@ -76,7 +77,7 @@ public:
   size_t queued_bytes() const override { return body_->queued_bytes(); }
 
 private:
-  Json shape(const store::TaskRecord& task) const { return task_shape(task, services_.config.paths.shared_dir); }
+  Json shape(const store::TaskRecord& task) const { return task_shape(task, identity_, services_.config.paths.shared_dir); }
 
   void event(const char* type, const Json& data, bool last = false) {
     const auto& [out, err] = at_.offsets;
@@ -108,6 +109,7 @@ private:
   }
 
   Services& services_;
+  const Identity identity_;
   std::unique_ptr<net::OpenBody> body_;
   FeedPosition at_;                     // what has been told
   std::array<std::string, 2> held_;     // at most three bytes each
@@ -117,12 +119,12 @@ private:
 // Loop thread.
 void open_events(const CallPtr& call, const FeedPosition& from) {
   auto& services = call->services;
-  auto feed = std::make_shared<TaskFeed>(services, call->parameter("id"), from);
+  auto feed = std::make_shared<TaskFeed>(services, call->identity, call->parameter("id"), from);
   net::Response head{.content_type = "text/event-stream"};
   head.headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}};  // nginx would collect them
   auto body = call->responder->open(std::move(head), {.drained = [feed] { feed->drained(); }, .closed = [feed] { feed->closed(); }});
   if (!body) return;
-  auto reader = std::make_shared<EventReader>(services, std::move(body), from);
+  auto reader = std::make_shared<EventReader>(services, call->identity, std::move(body), from);
   reader->start();
   feed->start(std::move(reader));
 }
@@ -131,7 +133,7 @@ void open_events(const CallPtr& call, const FeedPosition& from) {
 
 void task_events(CallPtr call) {
   const auto from = asked_from(call->request);
-  const auto task = call->services.tasks.get(TaskId::parse(call->parameter("id")));  // an unknown one is refused before the head is sent
+  const auto task = visible_task(*call);  // an unknown one is refused before the head is sent
   // A browser comes back after the end, too, unless it is told so.
   const bool knows_all = from.all && is_final(task.state) && from.at.attempt == static_cast<std::uint64_t>(task.spec.attempt);
   if (knows_all) return call->responder->send({.status = 204, .content_type = ""});

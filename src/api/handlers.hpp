@@ -24,6 +24,10 @@ void registry_root(CallPtr), registry_catalog(CallPtr), registry_tags(CallPtr), 
 void submit(CallPtr), submit_batch(CallPtr), task_status(CallPtr), explain_task(CallPtr), list_tasks(CallPtr), rerun_task(CallPtr), kill_task(CallPtr), control_task(CallPtr);
 // output_handlers.cpp, event_stream.cpp
 void task_stdout(CallPtr), task_stderr(CallPtr), task_events(CallPtr);
+// openapi.cpp
+void openapi(CallPtr);
+// token_handlers.cpp
+void invite_node(CallPtr), join_node(CallPtr), who_am_i(CallPtr), list_tokens(CallPtr), create_token(CallPtr), revoke_token(CallPtr);
 // node_handlers.cpp
 void list_nodes(CallPtr), show_node(CallPtr), drain_node(CallPtr), resume_node(CallPtr), remove_node(CallPtr), health(CallPtr), version(CallPtr), complete(CallPtr);
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "api/gate.hpp"
 #include "api/handlers.hpp"
 #include "api/housekeeping.hpp"
 #include "api/registry.hpp"
@@ -39,6 +40,11 @@ std::string token_of(const Config& config) {
   return config.security.token.empty() ? net::read_or_create_token(config.security.token_file) : config.security.token;
 }
 
+net::AccessPolicy::FindIdentity identity_finder(host::Tokens& tokens) {
+  if (tokens.off()) return nullptr;
+  return [&tokens](const std::string& token) { return tokens.find(token); };
+}
+
 // The state is ours alone: a folder that only its owner can read. A share that nobody configured lies in it and is made, too;
 // one that was configured and is missing is not mounted, and nothing must be written where it will be.
 const Config& with_folders(const Config& config) {
@@ -56,9 +62,9 @@ const Config& with_folders(const Config& config) {
   return config;
 }
 
-// The same text for the same question.
-std::string question_of(const net::Request& request) {
-  std::string question = request.path;
+// The same text for the same question of the same one.
+std::string question_of(const net::Request& request, const Identity& identity) {
+  std::string question = fmt::format("{} {} {}", to_string(identity.role), identity.name, request.path);
   for (const auto& [key, value] : request.query) question += fmt::format(" {} {} {}{}", key.size(), value.size(), key, value);
   return question;
 }
@@ -77,6 +83,7 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
       node_repository(database),
       task_repository(database),
       publications(database),
+      token_repository(database),
       environments(engine, naming, environment::Share(config.container_dir()), publications,
                    {.keep_versions = config.docker.keep_versions, .max_layers = config.docker.max_layers, .keep_image = shares_daemon_with_runner,
                     .compression = config.docker.compression == "gzip" ? environment::Compression::gzip : environment::Compression::none,
@@ -90,7 +97,8 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
       retention(task_repository, config.paths.shared_dir, log_files(config), {.tasks = std::chrono::hours(24) * config.retention.tasks_days, .output = std::chrono::hours(24) * config.retention.logs_days}),
       warm_up(nodes, task_repository, config.docker.image_sync_timeout),
       task_policy(config),
-      access(config, token),
+      tokens(token_repository, token),
+      access(config, identity_finder(tokens)),
       answers([this] { return database.changes() + nodes.changes(); }, kMaxAgeOfAnswers) {}
 
 struct HostServer::Impl {
@@ -104,22 +112,21 @@ struct HostServer::Impl {
   // Loop thread: checks, then hands over to the lane of the row.
   void handle(net::Request request, std::shared_ptr<net::Responder> responder) {
     auto found = match(request.method, request.path);
-    if (found.route ? found.route->access == Access::puller : is_registry_path(request.path)) {
-      if (!services.access.allows_puller(request)) return responder->send(registry_challenge());
-      if (!found.route) return responder->send(registry_refusal(request.method, found.known_path));
-    }
-    if (!found.route) return responder->send(found.known_path ? detail(405, "Method Not Allowed") : detail(404, "Not Found"));
+    const bool registry = is_registry_path(request.path);
+    if (!found.route && !registry) return responder->send(found.known_path ? detail(405, "Method Not Allowed") : detail(404, "Not Found"));
     if (changes_something(request.method))
       if (auto refusal = services.access.check_origin(request)) return responder->send(*refusal);
-    if (found.route->access == Access::token)
-      if (auto refusal = services.access.check_token(request)) return responder->send(*refusal);
+    auto admitted = admit(services, request, found.route ? found.route->access : Access::puller);
+    if (auto* refusal = std::get_if<net::Response>(&admitted)) return responder->send(std::move(*refusal));
+    if (!found.route) return responder->send(registry_refusal(request.method, found.known_path));
+    auto& identity = std::get<Identity>(admitted);
+    if (changes_something(request.method)) audit(identity, request);
     std::optional<Answers::Draft> draft;
     if (found.route->answer == Answer::kept) {
-      draft = services.answers.draft(question_of(request));
+      draft = services.answers.draft(question_of(request, identity));
       if (auto kept = services.answers.find(draft->question)) return responder->send({.body = std::move(*kept)});
     }
-    const auto role = services.access.role_of(request);
-    auto call = std::make_shared<Call>(Call{services, std::move(request), std::move(found.parameters), found.dialect, std::move(responder), role, std::move(draft)});
+    auto call = std::make_shared<Call>(Call{services, std::move(request), std::move(found.parameters), found.dialect, std::move(responder), std::move(identity), std::move(draft)});
     on_lane(call, found.route->lane, found.route->handler);
   }
 

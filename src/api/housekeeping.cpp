@@ -11,6 +11,7 @@ namespace riverbox::api {
 namespace {
 
 constexpr std::chrono::hours kTidyInterval{1};
+constexpr std::chrono::minutes kUsesInterval{5};  // of tokens; every write makes the kept answers old
 constexpr std::chrono::seconds kLate{5};  // no loop is held up for so long: the whole program was
 
 template <typename Work>
@@ -49,6 +50,10 @@ void Housekeeping::look(bool was_away) {
     if (after.count() > 0 && !was_away) guarded("cannot look for lost tasks", [&] { services.tasks.call_lost(after); });
     guarded("cannot look for tasks that can start", [&] { services.tasks.schedule(); });  // one whose start failed, as on a full disk
   });
+  if (Clock::now() >= note_uses_next_) {
+    note_uses_next_ = Clock::now() + kUsesInterval;
+    services_.state.post([&services = services_] { guarded("cannot note which tokens were used", [&] { services.tokens.write_down_uses(); }); });
+  }
   if (tidying_ || Clock::now() < tidy_next_) return;
   tidying_ = true;
   tidy_next_ = Clock::now() + kTidyInterval;

@@ -27,7 +27,7 @@ private:
   const std::chrono::seconds interval_;
   boost::asio::steady_timer timer_;
   Clock::time_point due_{};       // the next look
-  Clock::time_point tidy_next_{};
+  Clock::time_point tidy_next_{}, note_uses_next_{};
   bool tidying_ = false;
   host::Retention::OldOutput tidied_until_;  // of this round; of the one who tidies
 };

@@ -1,9 +1,12 @@
 // The host's end of a link (docs/link-protocol.md). Frames are parsed on the loop; what they say is applied on the state worker, in order.
 #include <mutex>
 
+#include <fmt/format.h>
+
 #include "api/services.hpp"
 #include "api/shapes.hpp"
 #include "api/sockets.hpp"
+#include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
 #include "os/topology_json.hpp"
@@ -15,8 +18,8 @@ using nlohmann::json;
 
 class LinkSession : public host::RunnerLink, public std::enable_shared_from_this<LinkSession> {
 public:
-  LinkSession(Services& services, std::shared_ptr<net::WebSocket> socket, std::string address)
-      : services_(services), socket_(std::move(socket)), address_(std::move(address)) {}
+  LinkSession(const SocketCall& call, std::shared_ptr<net::WebSocket> socket)
+      : services_(call.services), identity_(call.identity), socket_(std::move(socket)), address_(call.request.remote_address) {}
 
   void start() {
     auto self = shared_from_this();
@@ -100,7 +103,9 @@ private:
     if (hostname_.empty()) throw InvalidInput("the first message must be hello");
     if (!services_.nodes.is_current(hostname_, this)) return socket_->close(1008, "another link has taken its place");  // late news; the other link has told it too
     if (type == "report") {
-      services_.tasks.apply(m.at("report").get<TaskReport>());
+      const auto report = m.at("report").get<TaskReport>();
+      if (services_.tasks.is_on(hostname_, report.id, report.attempt)) services_.tasks.apply(report);
+      else log::debug("host", "a report on a task that is not there is ignored", {{"node", hostname_}, {"task", report.id.str()}});
       return send({{"type", "ack"}, {"sequence", m.at("sequence").get<std::int64_t>()}});
     }
     if (type == "synced") return services_.tasks.reconcile(hostname_, attempts_);
@@ -116,6 +121,10 @@ private:
     if (m.value("protocol", 0) != 1) throw InvalidInput("unknown version of the link protocol", "Install the same riverbox version on host and runners.");
     host::NodeDescription d;
     d.hostname = NodeName::parse(m.at("node").get<std::string>()).str();
+    if (identity_.role == Role::node && identity_.name != d.hostname)
+      throw Forbidden(fmt::format("this runner has joined as '{}' and calls itself '{}'", identity_.name, d.hostname), "Let it join again under its new name.");
+    if (identity_.role == Role::node && !services_.tokens.knows_node(d.hostname))  // it was there when the link was opened
+      throw Forbidden("the identity of this node was revoked", "On the host: riverbox node join-command.");
     d.version = m.value("version", "");
     d.address = address_;
     d.cores = m.at("cores").get<int>();
@@ -196,6 +205,7 @@ private:
   }
 
   Services& services_;
+  const Identity identity_;
   std::shared_ptr<net::WebSocket> socket_;
   std::string address_;
   std::string hostname_;                        // state worker; empty before hello
@@ -207,8 +217,8 @@ private:
 
 }  // namespace
 
-void start_link(Services& services, std::shared_ptr<net::WebSocket> socket, std::string remote_address) {
-  std::make_shared<LinkSession>(services, std::move(socket), std::move(remote_address))->start();
+void start_link(const SocketCall& call, std::shared_ptr<net::WebSocket> socket) {
+  std::make_shared<LinkSession>(call, std::move(socket))->start();
 }
 
 }  // namespace riverbox::api

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "api/fields.hpp"
+#include "api/gate.hpp"
 #include "api/handlers.hpp"
 #include "api/services.hpp"
 #include "api/shapes.hpp"
@@ -18,7 +19,7 @@ void list_nodes(CallPtr call) {
 void show_node(CallPtr call) {
   const auto& name = call->parameter("name");
   const auto node = call->services.nodes.get(name);
-  call->reply(node_detail_shape(node, call->services.tasks.usage_of(name), call->services.tasks.unfinished_on(name), call->services.config.paths.shared_dir));
+  call->reply(node_detail_shape(node, call->services.tasks.usage_of(name), call->services.tasks.unfinished_on(name), call->identity, call->services.config.paths.shared_dir));
 }
 
 void drain_node(CallPtr call) {
@@ -38,7 +39,11 @@ void resume_node(CallPtr call) {
 
 void remove_node(CallPtr call) {
   const auto& name = call->parameter("name");
-  call->services.tasks.remove_node(name, flag(call->body(), "force").value_or(false));
+  const bool force = flag(call->body(), "force").value_or(false);
+  // One that has joined and never connected is known by its identity alone.
+  const bool connected_once = call->services.nodes.find(name) || !call->services.tokens.knows_node(name);
+  if (connected_once) call->services.tasks.remove_node(name, force);
+  call->services.tokens.forget_node(name);
   call->reply({{"message", "Node " + name + " removed."}});
 }
 
@@ -85,9 +90,13 @@ void complete(CallPtr call) {
   } else if (kind == "tasks") {
     return on_lane(call, Lane::state, [call] {
       Json ids = Json::array();
-      for (const auto& t : call->services.tasks.list(std::nullopt, 50, 0)) ids.push_back(t.spec.id.str());
+      if (call->identity.role < Role::user) return call->reply(ids);
+      for (const auto& t : call->services.tasks.list(std::nullopt, 50, 0, owner_filter(call->identity))) ids.push_back(t.spec.id.str());
       call->reply(ids);
     });
+  } else if (kind == "tokens") {
+    if (call->identity.role == Role::admin)
+      for (const auto& token : s.tokens.list()) out.push_back(token.id);
   } else {
     throw NotFound("Not Found");
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "api/gate.hpp"
 #include "api/output.hpp"
 #include "api/services.hpp"
 #include "base/error.hpp"
@@ -42,7 +43,7 @@ void send_part(const CallPtr& call, const net::FilePart& part, int attempt) {
 }
 
 void task_output(const CallPtr& call, bool is_stderr) {
-  const auto task = call->services.tasks.get(TaskId::parse(call->parameter("id")));
+  const auto task = visible_task(*call);
   const auto asked = asked_part(call->request);
   on_lane(call, Lane::transfer, [call, task, asked, is_stderr] {
     const auto& file = is_stderr ? task.spec.stderr_file : task.spec.stdout_file;

@@ -137,7 +137,7 @@ net::Response registry_error(int status, std::string_view code, std::string_view
 }
 
 net::Response registry_challenge() {
-  auto response = registry_error(401, "UNAUTHORIZED", "this registry wants a token: any user name, and the host's token as password");
+  auto response = registry_error(401, "UNAUTHORIZED", "this registry wants a token: any user name, and a token of the host as password");
   response.headers.emplace_back("WWW-Authenticate", "Basic realm=\"riverbox\"");
   return response;
 }

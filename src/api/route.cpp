@@ -62,6 +62,14 @@ void Call::reply(const nlohmann::ordered_json& body, int status) {
   responder->send(std::move(response));
 }
 
+std::optional<std::map<std::string, std::string>> parameters_of(const std::vector<std::string>& pattern, const std::vector<std::string>& path) {
+  if (pattern.size() != path.size()) return std::nullopt;
+  std::map<std::string, std::string> parameters;
+  for (size_t i = 0; i < pattern.size(); ++i)
+    if (!segment_matches(pattern[i], path[i], parameters)) return std::nullopt;
+  return parameters;
+}
+
 Match match(std::string_view method, std::string_view path) {
   Match found;
   if (path == "/api" || path.starts_with("/api/")) {
@@ -71,16 +79,12 @@ Match match(std::string_view method, std::string_view path) {
   auto segments = split(path, '/');
   for (size_t row = 0; row < routes().size(); ++row) {
     const auto& route = routes()[row];
-    const auto& pattern = patterns()[row];
-    if (pattern.size() != segments.size()) continue;
-    std::map<std::string, std::string> parameters;
-    bool fits = true;
-    for (size_t i = 0; fits && i < pattern.size(); ++i) fits = segment_matches(pattern[i], segments[i], parameters);
-    if (!fits) continue;
+    auto parameters = parameters_of(patterns()[row], segments);
+    if (!parameters) continue;
     found.known_path = true;
     if (method != route.method && !(method == "HEAD" && std::string_view(route.method) == "GET")) continue;
     found.route = &route;
-    found.parameters = std::move(parameters);
+    found.parameters = std::move(*parameters);
     return found;
   }
   return found;

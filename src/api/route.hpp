@@ -11,8 +11,8 @@
 #include <nlohmann/json.hpp>
 
 #include "api/answers.hpp"
+#include "base/identity.hpp"
 #include "net/http.hpp"
-#include "net/security.hpp"
 
 namespace riverbox::api {
 
@@ -24,12 +24,6 @@ enum class Lane {
   share,     // the shared folder
   slow,      // minutes: pulls, create-tar
   transfer,  // downloads: as long as the reader takes
-};
-
-enum class Access {
-  open,
-  token,
-  puller,  // the token in the ways that clients of a registry have
 };
 
 enum class Answer {
@@ -47,7 +41,7 @@ struct Call {
   std::map<std::string, std::string> parameters;  // {name} parts of the pattern, percent-decoded
   Dialect dialect = Dialect::classic;
   std::shared_ptr<net::Responder> responder;
-  net::Role role = net::Role::user;  // of the one who asks
+  Identity identity;  // of the one who asks
   std::optional<Answers::Draft> draft = {};  // when the answer is to be kept
 
   const std::string& parameter(const std::string& name) const { return parameters.at(name); }
@@ -61,11 +55,15 @@ struct Route {
   Lane lane;
   Access access;
   void (*handler)(std::shared_ptr<Call>);
+  const char* summary;
   Answer answer = Answer::made;
 };
 
 // All rows. The classic path and "/api" + path lead to the same handler, with the dialect set.
 const std::vector<Route>& routes();
+
+// A pattern and a path in their parts. nullopt: it does not fit; else what stands for each {name}.
+std::optional<std::map<std::string, std::string>> parameters_of(const std::vector<std::string>& pattern, const std::vector<std::string>& path);
 
 // Finds the row. Throws NotFound ("Not Found") or, for a known path with another method, answers `known_path`.
 struct Match {

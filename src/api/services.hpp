@@ -14,11 +14,14 @@
 #include "host/retention.hpp"
 #include "host/task_policy.hpp"
 #include "host/tasks.hpp"
+#include "host/tokens.hpp"
 #include "host/versions.hpp"
 #include "host/warm_up.hpp"
+#include "net/failed_logins.hpp"
 #include "net/security.hpp"
 #include "os/worker_pool.hpp"
 #include "store/host_store.hpp"
+#include "store/token_repository.hpp"
 
 namespace riverbox::api {
 
@@ -34,6 +37,7 @@ struct Services {
   store::NodeRepository node_repository;
   store::TaskRepository task_repository;
   store::PublicationRepository publications;
+  store::TokenRepository token_repository;
   host::Environments environments;
   host::Versions versions;
   host::Registry registry;
@@ -42,7 +46,9 @@ struct Services {
   host::Retention retention;
   host::WarmUp warm_up;
   host::TaskPolicy task_policy;
+  host::Tokens tokens;
   net::AccessPolicy access;
+  net::FailedLogins failed_logins;
   LogBroker broker;
   Answers answers;
   // Last, so that they are joined before what their work uses goes away.

@@ -12,6 +12,8 @@
 namespace riverbox::api {
 namespace {
 
+constexpr const char* kHidden = "(hidden)";
+
 // HakuRiver's clients expect naive local time; absent is null.
 Json local_time(const std::string& rfc3339) {
   if (rfc3339.empty()) return nullptr;
@@ -66,18 +68,21 @@ Json packaging_shape(const environment::Packaging& p) {
           {"bytes_taken_over", p.bytes_taken_over}};
 }
 
-Json task_shape(const store::TaskRecord& t, const std::filesystem::path& shared_dir) {
+Json task_shape(const store::TaskRecord& t, const Identity& reader, const std::filesystem::path& shared_dir) {
   const auto& s = t.spec;
   Json mounts = Json::array();
   for (const auto& m : s.mounts) mounts.push_back(m.str());
   Json out;
   out["task_id"] = s.id.str();
   out["task_type"] = "command";
+  out["owner"] = t.owner.empty() ? Json(nullptr) : Json(t.owner);
   out["batch_id"] = t.batch_id.empty() ? Json(nullptr) : Json(t.batch_id);
   out["name"] = s.name.empty() ? Json(nullptr) : Json(s.name);
   out["command"] = s.command;
   out["arguments"] = s.arguments;
   out["env_vars"] = s.env;
+  if (!reader.knows_secrets_of(t.owner))
+    for (auto& value : out["env_vars"]) value = kHidden;
   out["working_dir"] = s.working_dir;
   out["required_cores"] = s.cores;
   out["exclusive"] = s.exclusive;
@@ -142,7 +147,8 @@ Json node_shape(const host::NodeView& n, const host::Usage& usage) {
   return out;
 }
 
-Json node_detail_shape(const host::NodeView& n, const host::Usage& usage, const std::vector<store::TaskRecord>& tasks, const std::filesystem::path& shared_dir) {
+Json node_detail_shape(const host::NodeView& n, const host::Usage& usage, const std::vector<store::TaskRecord>& tasks, const Identity& reader,
+                       const std::filesystem::path& shared_dir) {
   Json out = node_shape(n, usage);
   out["memory_promised_bytes"] = usage.memory_bytes;
   out["gpus_in_use"] = usage.gpus;
@@ -151,7 +157,8 @@ Json node_detail_shape(const host::NodeView& n, const host::Usage& usage, const 
   for (const auto& holding : n.holdings) environments.insert(holding.environment);
   out["environments"] = environments;
   out["tasks"] = Json::array();
-  for (const auto& task : tasks) out["tasks"].push_back(task_shape(task, shared_dir));
+  for (const auto& task : tasks)
+    if (reader.sees_task_of(task.owner)) out["tasks"].push_back(task_shape(task, reader, shared_dir));
   return out;
 }
 

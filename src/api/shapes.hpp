@@ -19,10 +19,12 @@ using Json = nlohmann::ordered_json;
 Json container_shape(const host::ListedContainer& container, Dialect dialect);
 std::string archives_text(const environment::Listing& listing);  // as text at once: there may be ten thousand
 Json packaging_shape(const environment::Packaging& packaging);
-Json task_shape(const store::TaskRecord& task, const std::filesystem::path& shared_dir);
+// Only who may know them gets the values of its environment variables.
+Json task_shape(const store::TaskRecord& task, const Identity& reader, const std::filesystem::path& shared_dir);
 Json node_shape(const host::NodeView& node, const host::Usage& usage);
-// `tasks`: those that are to run there or do.
-Json node_detail_shape(const host::NodeView& node, const host::Usage& usage, const std::vector<store::TaskRecord>& tasks, const std::filesystem::path& shared_dir);
+// `tasks`: those that are to run there or do; told are those that the reader may see.
+Json node_detail_shape(const host::NodeView& node, const host::Usage& usage, const std::vector<store::TaskRecord>& tasks, const Identity& reader,
+                       const std::filesystem::path& shared_dir);
 Json health_sample_shape(const host::NodeView& node);
 Json health_aggregate_shape(const std::vector<host::NodeView>& nodes);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/gate.hpp"
 #include "api/route.hpp"
 #include "api/services.hpp"
 #include "base/strings.hpp"
@@ -42,50 +43,60 @@ terminal::RelayOptions relay_options(const net::Request& request, terminal::Dial
   return options;
 }
 
-net::Accept terminal_of(Services& services, const net::Request& request, const std::string& name, bool kohaku) {
-  bool ours = offers(request, terminal::kSubprotocol);
-  auto dialect = ours ? terminal::Dialect::riverbox : kohaku ? terminal::Dialect::kohaku : terminal::Dialect::classic;
-  auto options = relay_options(request, dialect);
-  auto open = [&services, name](const terminal::OpenRequest& wanted) { return services.environments.open_shell(name, wanted); };
-  return {ours ? std::string(terminal::kSubprotocol) : "", [&services, open, options](std::shared_ptr<net::WebSocket> socket) {
-            terminal::start_relay(services.loop, services.terminals, std::move(socket), open, options);
-          }};
+UpgradeDecision open_terminal(SocketCall call, terminal::Dialect otherwise) {
+  const bool ours = offers(call.request, terminal::kSubprotocol);
+  auto options = relay_options(call.request, ours ? terminal::Dialect::riverbox : otherwise);
+  auto& services = call.services;
+  auto open = [&services, name = call.parameters.at("name")](const terminal::OpenRequest& wanted) { return services.environments.open_shell(name, wanted); };
+  return net::Accept{ours ? std::string(terminal::kSubprotocol) : "", [&services, open, options](std::shared_ptr<net::WebSocket> socket) {
+                       terminal::start_relay(services.loop, services.terminals, std::move(socket), open, options);
+                     }};
 }
 
-// "/docker/host/containers/{name}/terminal" and the like: the parts between the fixed ones.
-std::optional<std::string> parameter_of(const std::string& path, std::string_view before, std::string_view after) {
-  if (path.size() <= before.size() + after.size() || !path.starts_with(before) || !path.ends_with(after)) return std::nullopt;
-  auto middle = path.substr(before.size(), path.size() - before.size() - after.size());
-  if (middle.find('/') != std::string::npos) return std::nullopt;
-  return percent_decoded(middle);
+UpgradeDecision classic_terminal(SocketCall call) { return open_terminal(std::move(call), terminal::Dialect::classic); }
+UpgradeDecision terminal(SocketCall call) { return open_terminal(std::move(call), terminal::Dialect::kohaku); }
+
+UpgradeDecision runner_link(SocketCall call) {
+  if (!offers(call.request, kLinkProtocol))
+    return detail(400, "this runner speaks another version of the link protocol. Install the same riverbox version on host and runners.");
+  return net::Accept{kLinkProtocol, [call](std::shared_ptr<net::WebSocket> socket) { start_link(call, std::move(socket)); }};
+}
+
+UpgradeDecision runner_stream(SocketCall call) {
+  auto arrival = call.services.broker.take(call.parameters.at("stream"));
+  if (!arrival) return detail(404, "nobody waits for this stream");
+  return net::Accept{offers(call.request, kLogsProtocol) ? kLogsProtocol : "", std::move(arrival)};
+}
+
+UpgradeDecision attach(SocketCall call) {
+  return net::Accept{offers(call.request, kLogsProtocol) ? kLogsProtocol : "", [call](std::shared_ptr<net::WebSocket> socket) { start_attach(call, std::move(socket)); }};
 }
 
 }  // namespace
 
-std::variant<net::Response, net::Accept> decide_upgrade(Services& services, const net::Request& request) {
-  if (auto refusal = services.access.check_origin(request)) return *refusal;
-  if (auto refusal = services.access.check_token(request)) return *refusal;
+const std::vector<SocketRoute>& socket_routes() {
+  static const std::vector<SocketRoute> table{
+      {"/docker/host/containers/{name}/terminal", Access::operator_, classic_terminal, "Terminal in an environment container, classic dialect"},
+      {"/ws/docker/host/containers/{name}/terminal", Access::operator_, terminal, "Terminal in an environment container (older path)"},
+      {"/api/docker/host/containers/{name}/terminal", Access::operator_, terminal, "Terminal in an environment container"},
+      {"/api/tasks/{id}/attach", Access::user, attach, "States and output of a task as they come"},
+      {"/api/runner/link", Access::node, runner_link, "The link of a runner"},
+      {"/api/runner/stream/{stream}", Access::node, runner_stream, "Output that a runner was asked for"},
+  };
+  return table;
+}
 
-  for (std::string_view prefix : {"", "/ws", "/api"}) {
-    auto name = parameter_of(request.path, std::string(prefix) + "/docker/host/containers/", "/terminal");
-    if (name) return terminal_of(services, request, *name, !prefix.empty());
+UpgradeDecision decide_upgrade(Services& services, const net::Request& request) {
+  if (auto refusal = services.access.check_origin(request)) return *refusal;
+  const auto path = split(request.path, '/');
+  for (const auto& route : socket_routes()) {
+    auto parameters = parameters_of(split(route.pattern, '/'), path);
+    if (!parameters) continue;
+    auto admitted = admit(services, request, route.access);
+    if (auto* refusal = std::get_if<net::Response>(&admitted)) return std::move(*refusal);
+    if (route.access == Access::operator_) audit(std::get<Identity>(admitted), request);  // a shell
+    return route.open({services, request, std::move(*parameters), std::get<Identity>(std::move(admitted))});
   }
-  if (request.path == "/api/runner/link") {
-    if (!offers(request, kLinkProtocol))
-      return detail(400, "this runner speaks another version of the link protocol. Install the same riverbox version on host and runners.");
-    return net::Accept{kLinkProtocol, [&services, from = request.remote_address](std::shared_ptr<net::WebSocket> socket) {
-                         start_link(services, std::move(socket), from);
-                       }};
-  }
-  if (auto stream = parameter_of(request.path, "/api/runner/stream/", "")) {
-    auto arrival = services.broker.take(*stream);
-    if (!arrival) return detail(404, "nobody waits for this stream");
-    return net::Accept{offers(request, kLogsProtocol) ? kLogsProtocol : "", std::move(arrival)};
-  }
-  if (auto task = parameter_of(request.path, "/api/tasks/", "/attach"))
-    return net::Accept{offers(request, kLogsProtocol) ? kLogsProtocol : "", [&services, request, id = *task](std::shared_ptr<net::WebSocket> socket) {
-                         start_attach(services, std::move(socket), request, id);
-                       }};
   return detail(404, "Not Found");
 }
 

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "api/gate.hpp"
 #include "base/log.hpp"
 #include "os/fd.hpp"
 
@@ -26,8 +27,8 @@ std::string read_chunk(const std::filesystem::path& path, std::uint64_t offset) 
 
 }  // namespace
 
-TaskFeed::TaskFeed(Services& services, std::string task_id, FeedPosition from)
-    : services_(services), task_id_(std::move(task_id)), at_(from), retry_(services.loop) {}
+TaskFeed::TaskFeed(Services& services, Identity identity, std::string task_id, FeedPosition from)
+    : services_(services), identity_(std::move(identity)), task_id_(std::move(task_id)), at_(from), retry_(services.loop) {}
 
 void TaskFeed::start(std::shared_ptr<FeedReader> reader) {
   reader_ = std::move(reader);
@@ -42,6 +43,7 @@ void TaskFeed::post(F work) {
 void TaskFeed::subscribe() {
   try {
     auto id = TaskId::parse(task_id_);
+    visible_task(services_, identity_, id);
     auto listener = [weak = weak_from_this()](const store::TaskRecord& task) {
       if (auto self = weak.lock()) self->post([self, task] { self->changed(task); });
     };

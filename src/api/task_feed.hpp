@@ -35,7 +35,8 @@ struct FeedPosition {
 
 class TaskFeed : public std::enable_shared_from_this<TaskFeed> {
 public:
-  TaskFeed(Services& services, std::string task_id, FeedPosition from);
+  // `identity`: of the reader, who may not see every task.
+  TaskFeed(Services& services, Identity identity, std::string task_id, FeedPosition from);
   void start(std::shared_ptr<FeedReader> reader);
   // What the reader's connection has to tell; it keeps the feed alive until closed().
   void drained();  // all that was queued has been taken
@@ -63,6 +64,7 @@ private:
   void post(F work);
 
   Services& services_;
+  const Identity identity_;
   std::shared_ptr<FeedReader> reader_;
   std::shared_ptr<net::WebSocket> stream_;
   std::string task_id_, expected_;

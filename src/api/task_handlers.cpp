@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 
+#include "api/gate.hpp"
 #include "api/handlers.hpp"
 #include "api/services.hpp"
 #include "api/shapes.hpp"
@@ -10,7 +11,7 @@
 namespace riverbox::api {
 namespace {
 
-Json shape(Call& call, const store::TaskRecord& task) { return task_shape(task, call.services.config.paths.shared_dir); }
+Json shape(Call& call, const store::TaskRecord& task) { return task_shape(task, call.identity, call.services.config.paths.shared_dir); }
 
 Json submitted_shape(Call& call, const host::Submitted& submitted) {
   Json ids = Json::array(), waiting = Json::array();
@@ -43,10 +44,10 @@ std::string newest_archive(const environment::Share& share, const environment::E
 }
 
 // What is submitted again is asked once more: the configuration may be another one, and so may the one who asks.
-void check_allowed(Call& call, std::vector<host::Submission>& submissions) {
+void check_allowed(std::vector<host::Submission>& submissions, const host::TaskPolicy& policy, Role role) {
   for (size_t i = 0; i < submissions.size(); ++i) {
     try {
-      call.services.task_policy.apply(submissions[i].spec, call.role);
+      policy.apply(submissions[i].spec, role);
     } catch (const Forbidden& error) {
       if (submissions.size() == 1) throw;
       throw Forbidden("task " + std::to_string(i) + " of the batch: " + error.fact(), error.next());
@@ -59,7 +60,10 @@ void take(CallPtr call, std::vector<host::Submission> submissions, const std::st
   struct Found {
     std::string tarball, image;
   };
-  check_allowed(*call, submissions);
+  // A task of somebody else does not get more because of who submits it again.
+  const auto& who = call->identity;
+  const bool own = std::all_of(submissions.begin(), submissions.end(), [&](const auto& s) { return s.owner == who.name; });
+  check_allowed(submissions, call->services.task_policy, who.known && own ? who.role : Role::user);
   std::map<std::pair<std::string, std::string>, Found> found;  // thousands of tasks have a few environments
   for (auto& submission : submissions) {
     if (submission.spec.runs_on_host() || !submission.spec.registry_image.empty()) continue;  // there is no archive
@@ -75,26 +79,38 @@ void take(CallPtr call, std::vector<host::Submission> submissions, const std::st
     submission.image = at->second.image;
   }
   on_lane(call, Lane::state, [call, submissions = std::move(submissions), client_id] {
+    if (call->identity.role < Role::operator_)
+      for (const auto& submission : submissions)
+        for (const TaskId id : submission.spec.after) visible_task(call->services, call->identity, id);
     call->reply(submitted_shape(*call, call->services.tasks.submit(submissions, client_id)), 202);
   });
+}
+
+// They belong to the one who submits them, and so does what that one calls them.
+void take_new(CallPtr call, std::vector<host::Submission> submissions, const nlohmann::json& body) {
+  const auto& user = call->identity.name;
+  for (auto& submission : submissions) submission.owner = user;
+  auto client_id = parse_client_id(body);
+  if (!client_id.empty() && !user.empty() && user != host::kAdministrator) client_id = user + "/" + client_id;
+  take(std::move(call), std::move(submissions), client_id);
 }
 
 }  // namespace
 
 void submit(CallPtr call) {
   const auto body = call->body();
-  take(call, {parse_submission(body, call->services.config)}, parse_client_id(body));
+  take_new(call, {parse_submission(body, call->services.config)}, body);
 }
 
 void submit_batch(CallPtr call) {
   const auto body = call->body();
-  take(call, parse_batch(body, call->services.config), parse_client_id(body));
+  take_new(call, parse_batch(body, call->services.config), body);
 }
 
-void task_status(CallPtr call) { call->reply(shape(*call, call->services.tasks.get(TaskId::parse(call->parameter("id"))))); }
+void task_status(CallPtr call) { call->reply(shape(*call, visible_task(*call))); }
 
 void explain_task(CallPtr call) {
-  const auto explanation = call->services.tasks.explain(TaskId::parse(call->parameter("id")));
+  const auto explanation = call->services.tasks.explain(visible_task(*call).spec.id);
   const auto& task = explanation.task;
   Json out{{"task_id", task.spec.id.str()}, {"status", std::string(to_string(task.state))}, {"node", task.node.empty() ? Json(nullptr) : Json(task.node)},
            {"placement", task.placement.empty() ? Json(nullptr) : Json(task.placement)}, {"message", task.message}};
@@ -120,18 +136,20 @@ void list_tasks(CallPtr call) {
   std::optional<TaskState> state;
   if (auto it = query.find("status"); it != query.end()) state = parse_task_state(it->second);
   Json out = Json::array();
-  for (const auto& task : call->services.tasks.list(state, number("limit", 100), number("offset", 0))) out.push_back(shape(*call, task));
+  for (const auto& task : call->services.tasks.list(state, number("limit", 100), number("offset", 0), owner_filter(call->identity))) out.push_back(shape(*call, task));
   call->reply(out);
 }
 
 void rerun_task(CallPtr call) {
-  auto again = host::resubmission(call->services.tasks.get(TaskId::parse(call->parameter("id"))));
+  const auto task = visible_task(*call);
+  auto again = host::resubmission(task);
+  again.owner = task.owner;  // and not of the one who asks, who need not know its secrets
   again.spec.max_output_bytes = call->services.config.tasks.max_output;
   on_lane(call, Lane::share, [call, again] { take(call, {again}, {}); });
 }
 
 void kill_task(CallPtr call) {
-  const auto id = TaskId::parse(call->parameter("id"));
+  const auto id = visible_task(*call).spec.id;
   if (call->request.query.contains("batch")) {
     Json ids = Json::array();
     for (const TaskId killed : call->services.tasks.kill_batch(id)) ids.push_back(killed.str());
@@ -142,7 +160,7 @@ void kill_task(CallPtr call) {
 }
 
 void control_task(CallPtr call) {
-  auto id = TaskId::parse(call->parameter("id"));
+  auto id = visible_task(*call).spec.id;
   auto action = call->parameter("action");
   if (action != "pause" && action != "resume") throw InvalidInput("Invalid command: '" + printable(action) + "'", "There are pause and resume.");
   call->services.tasks.control(id, action, [call, id, action](bool ok, std::string message) {

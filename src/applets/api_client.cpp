@@ -132,7 +132,7 @@ void ApiClient::refuse(int status, const std::string& body) const {
                                             : "the host at " + url_ + " does not accept our token.";
     throw Unauthorized(fact, "Set RIVERBOX_TOKEN, or put the token into " +
                                  (token_file_.empty() ? "~/.riverbox/token" : token_file_) +
-                                 " (mode 0600) or [security] token of the configuration file; on the host's machine it is in the host's token file.");
+                                 " (mode 0600). An administrator makes one: riverbox token create NAME. The host's own, an administrator's, is in its token file.");
   }
   if (status == 403) throw Forbidden(detail.empty() ? "the host at " + url_ + " does not allow this." : detail);
   if (status < 400)  // a redirect: not a host of ours

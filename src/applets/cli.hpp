@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.hpp"
+
 namespace riverbox::applets {
 
 struct Invocation;
@@ -15,7 +17,7 @@ struct Option {
   std::string names;     // "--json" or "-f,--follow"; the long name is the key in Arguments
   std::string value;     // "PATH"; empty: a flag
   std::string help;
-  std::string complete;  // what its values are: "files", "containers", "environments", "versions", "nodes", "tasks", or a "a|b|c" list
+  std::string complete;  // what its values are: "files", "containers", "environments", "versions", "nodes", "tasks", "tokens", or a "a|b|c" list
   bool hidden = false;   // accepted for the sake of old scripts, not shown
   const std::string long_name() const { return names.substr(names.find("--")); }
 };
@@ -67,6 +69,16 @@ public:
 private:
   std::map<std::string, std::vector<std::string>, std::less<>> values_;
 };
+
+// A value on the command line that cannot be parsed is a usage error.
+template <class Parse>
+auto option_value(const char* option, const Parse& parse) {
+  try {
+    return parse();
+  } catch (const InvalidInput& error) {
+    throw UsageError(std::string(option) + ": " + error.fact(), error.next());
+  }
+}
 
 // Throws HelpRequest for --help, "help" and a group without subcommand; UsageError with the nearest right word.
 Arguments parse(const Command& root, const Invocation& invocation);

@@ -15,6 +15,7 @@ int run_node(const Invocation& invocation);
 int run_runner(const Invocation& invocation);
 int run_supervise(const Invocation& invocation);
 int run_task(const Invocation& invocation);
+int run_token(const Invocation& invocation);
 int run_up(const Invocation& invocation);
 int run_version(const Invocation& invocation);
 
@@ -27,6 +28,7 @@ const Command& host_command();
 const Command& node_command();
 const Command& runner_command();
 const Command& task_command();
+const Command& token_command();
 const Command& up_command();
 const Command& version_command();
 

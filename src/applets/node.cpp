@@ -7,6 +7,7 @@
 #include "applets/commands.hpp"
 #include "applets/task_commands.hpp"
 #include "applets/views.hpp"
+#include "base/duration.hpp"
 #include "base/error.hpp"
 #include "base/strings.hpp"
 
@@ -88,6 +89,22 @@ int remove(const Arguments& arguments) {
   return print_message(arguments, api.post(path_of(arguments, "/remove"), {{"force", arguments.has("--force")}}));
 }
 
+// The command itself is what goes to stdout: `ssh node1 "$(riverbox node join-command)"`.
+int join_command(const Arguments& arguments) {
+  ApiClient api(client_config(arguments));
+  Json body = Json::object();
+  if (const auto expires = arguments.find("--expires")) body["expires_seconds"] = option_value("--expires", [&expires] { return parse_duration(*expires); }).count();
+  const Json made = api.post("/api/nodes/invite", body);
+  if (arguments.has("--json")) return print(made);
+  write_out("riverbox runner join --host " + api.url() + " " + text_of(made, "token") + "\n");
+  if (api.url().find("://127.") != std::string::npos || api.url().find("://localhost") != std::string::npos || api.url().find("://[::1]") != std::string::npos)
+    write_err("Other machines do not reach this address: set [network] host_reachable_address, or put the host's name into the command.\n");
+  write_err("Run it on each machine that is to become a node, as the user whose Docker it is to use, within " +
+            human_duration(body.contains("expires_seconds") ? std::chrono::seconds(body["expires_seconds"].get<std::int64_t>()) : std::chrono::hours(1)) +
+            ". Each gets an identity of its own; what starts the runner afterwards needs no token.\n");
+  return 0;
+}
+
 }  // namespace
 
 int list_nodes(const Invocation& invocation, const Arguments& arguments) {
@@ -95,7 +112,7 @@ int list_nodes(const Invocation& invocation, const Arguments& arguments) {
   const Json nodes = api.get("/api/nodes");
   if (wants_json(arguments)) return print(nodes);
   if (nodes.empty()) {
-    write_err("No nodes yet. On each machine that shall run tasks: riverbox runner --host " + api.url() + " --token TOKEN\n");
+    write_err("No nodes yet. For each machine that shall run tasks: riverbox node join-command\n");
     return 0;
   }
   Table table({"NODE", "STATUS", "CORES", "FREE", "GPUS", "LAST HEARTBEAT"});
@@ -135,7 +152,9 @@ const Command& node_command() {
       .examples = "{node} list\n"
                   "# before maintenance: let what runs there end, start nothing new\n"
                   "{node} drain node1 --wait && ssh node1 reboot\n"
-                  "{node} resume node1",
+                  "{node} resume node1\n"
+                  "# a new machine\n"
+                  "ssh node2 \"$({node} join-command) && systemctl enable --now riverbox-runner\"",
       .options = client_options(),
       .subcommands = {{.name = "list", .summary = "List the nodes", .examples = "{node} list"},
                       {.name = "show",
@@ -155,6 +174,11 @@ const Command& node_command() {
                        .details = "A node that is connected is not removed. If its runner comes back, the node does, too.",
                        .arguments = {node_argument()},
                        .options = {{.names = "--force", .help = "also when it has unfinished tasks: those that wait for it fail, the others are called lost"}}},
+                      {.name = "join-command",
+                       .summary = "Print the command with which a machine becomes a node",
+                       .examples = "{node} join-command\n{node} join-command --expires 15m",
+                       .details = "What it prints holds a token that is worth nothing else, and nothing after its time.",
+                       .options = {{.names = "--expires", .value = "TIME", .help = "it is valid for so long, such as 15m (1h)"}}},
                       {.name = "health",
                        .summary = "Show how busy the nodes are",
                        .examples = "{node} health\n{node} health node1",
@@ -172,6 +196,7 @@ int run_node(const Invocation& invocation) {
   if (name == "drain") return drain(arguments);
   if (name == "resume") return print_message(arguments, ApiClient(client_config(arguments)).post(path_of(arguments, "/resume")));
   if (name == "rm") return remove(arguments);
+  if (name == "join-command") return join_command(arguments);
   throw InternalError("no function for " + name);
 }
 

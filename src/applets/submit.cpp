@@ -14,16 +14,6 @@ namespace riverbox::applets {
 
 namespace {
 
-// A value on the command line that cannot be parsed is a usage error.
-template <class Parse>
-auto option_value(const char* option, const Parse& parse) {
-  try {
-    return parse();
-  } catch (const InvalidInput& error) {
-    throw UsageError(std::string(option) + ": " + error.fact(), error.next());
-  }
-}
-
 std::int64_t whole_number(const char* option, const std::string& text) {
   if (const auto value = parse_i64(text)) return *value;
   throw UsageError(std::string(option) + ": '" + text + "' is no whole number.");

@@ -251,9 +251,12 @@ LoadResult Engine::load_image(const std::vector<Segment>& segments, const LoadCa
   if (const auto begun = take_prepared(segments)) {
     auto rest = segments;
     rest.front().bytes.erase(0, begun->beginning().size());
+    // What fails here may be the fault of what has waited: the daemon was restarted, its process is gone. Only the ordinary load gives a verdict.
     try {
-      return tracked_load(load_call(cancel), [&](const Call& ready) { begun->finish(ready, rest, progress); });
-    } catch (const DockerConnectionError& error) {  // it was restarted meanwhile
+      auto result = tracked_load(load_call(cancel), [&](const Call& ready) { begun->finish(ready, rest, progress); });
+      if (result.error.empty()) return result;
+      log::debug("docker", "a prepared load has come to nothing", {{"reason", result.error}});
+    } catch (const DockerConnectionError& error) {
       log::debug("docker", "a prepared load has come to nothing", {{"reason", error.what()}});
     }
   }

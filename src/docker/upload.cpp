@@ -191,13 +191,11 @@ std::vector<Segment> in_chunks(const std::vector<Segment>& segments) {
 }  // namespace
 
 struct BegunUpload::Impl {
-  Impl(Api& a, const Call& call) : api(a), connection(a.endpoint(), call.request.action) {}
-  Api& api;
   Connection connection;
 };
 
 BegunUpload::BegunUpload(Api& api, const Call& call, std::string beginning)
-    : impl_(std::make_unique<Impl>(api, call)), beginning_(std::move(beginning)) {
+    : impl_(new Impl{{api.endpoint(), call.request.action}}), beginning_(std::move(beginning)) {
   const std::string bytes = head_of(api, call.request, "Transfer-Encoding: chunked") + fmt::format("{:x}\r\n{}\r\n", beginning_.size(), beginning_);
   // A few hundred bytes fit into an empty socket buffer at once.
   if (::send(impl_->connection.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(bytes.size()))

@@ -44,7 +44,7 @@ void check_answer(const net::Response& response, const std::string& url) {
   if (response.status >= 200 && response.status < 300) return;
   const std::string message = message_of(response);
   if (response.status == 404) throw NotFound(message);
-  if (response.status == 401) throw Unauthorized(fmt::format("the host at {} does not accept this node's token", url), "Give the runner the host's token with --token.");
+  if (response.status == 401) throw Unauthorized(fmt::format("the host at {} does not accept this node's token", url), "Let it join again: on the host, `riverbox node join-command` prints the command.");
   throw Unavailable(fmt::format("the registry of the host at {} answers {}: {}", url, response.status, message));
 }
 

@@ -7,6 +7,11 @@ void Ledger::hold(const TaskSpec& spec, const std::string& node) {
   if (entries_.emplace(Key{spec.id, spec.attempt}, Entry{node, share}).second) usage_[node].add(share);
 }
 
+bool Ledger::holds_on(const Key& key, const std::string& node) const {
+  const auto entry = entries_.find(key);
+  return entry != entries_.end() && entry->second.node == node;
+}
+
 bool Ledger::release(const Key& key) {
   const auto entry = entries_.find(key);
   if (entry == entries_.end()) return false;

@@ -20,6 +20,7 @@ public:
   };
   void hold(const TaskSpec& spec, const std::string& node);  // again: nothing happens
   bool holds(const Key& key) const { return entries_.contains(key); }
+  bool holds_on(const Key& key, const std::string& node) const;
   bool release(const Key& key);                              // false: it held nothing
   // What those hold in `other` that `which` names and that hold nothing here.
   void take_over(const Ledger& other, const std::function<bool(const Key&)>& which);

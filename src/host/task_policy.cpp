@@ -22,9 +22,9 @@ TaskPolicy::TaskPolicy(const Config& config) : privileged_(config.docker.tasks_p
   }
 }
 
-void TaskPolicy::apply(TaskSpec& spec, net::Role role) const {
+void TaskPolicy::apply(TaskSpec& spec, Role role) const {
   spec.mount_roots.clear();
-  if (role == net::Role::admin) return;
+  if (role == Role::admin) return;
   if (spec.runs_on_host() && !privileged_)  // as good as a login on the node
     throw Forbidden("tasks without a container are not allowed", "Name an environment, or set allow_privileged = true below [tasks] in the configuration of the host.");
   if (spec.privileged && !privileged_)

@@ -3,9 +3,9 @@
 #include <vector>
 
 #include "base/config.hpp"
+#include "base/identity.hpp"
 #include "base/mount_rule.hpp"
 #include "base/task.hpp"
-#include "net/security.hpp"
 
 namespace riverbox::host {
 
@@ -14,7 +14,7 @@ public:
   explicit TaskPolicy(const Config& config);  // throws ConfigError that names the key
   // Throws Forbidden that names the key which would allow it. What the configuration gives to every task is allowed to everybody. Sources of mounts are plain paths afterwards, and
   // the runner is told where their links may lead. Pure, thread-safe.
-  void apply(TaskSpec& spec, net::Role role) const;
+  void apply(TaskSpec& spec, Role role) const;
 
 private:
   bool privileged_;

@@ -20,9 +20,9 @@ Demand demand_of(const store::TaskRecord& task) {
   return {task.target, spec.cores, spec.memory_bytes, spec.numa, spec.gpus, spec.gpus.empty() ? spec.gpu_count : 0, task.fingerprint, spec.exclusive, spec.runs_on_host()};
 }
 
-NotFound no_such_task(TaskId id) { return NotFound("Task " + id.str() + " not found", "`riverbox task list` shows the tasks there are."); }
-
 }  // namespace
+
+NotFound no_such_task(TaskId id) { return NotFound("Task " + id.str() + " not found", "`riverbox task list` shows the tasks there are."); }
 
 Submission resubmission(const store::TaskRecord& task) {
   Submission again{.spec = task.spec, .version = task.spec.exact ? task.spec.tarball : "", .targets = {}, .image = {}};
@@ -100,6 +100,7 @@ Tasks::Request Tasks::requested(const Submission& submission, const std::vector<
     name_logs(task.spec);
     task.target = task.node = node;
     task.fingerprint = submission.image;
+    task.owner = submission.owner;
     task.submitted_at = to_rfc3339(clock_.wall());
     return task;
   };
@@ -148,7 +149,10 @@ void Tasks::dispatch(const store::TaskRecord& task) {
 
 Submitted Tasks::submit(const std::vector<Submission>& submissions, const std::string& client_id) {
   if (!client_id.empty()) {
-    if (auto tasks = repository_.submitted_as(client_id); !tasks.empty()) return {std::move(tasks), {}};
+    auto tasks = repository_.submitted_as(client_id);
+    const auto is_another = [&](const auto& task) { return !task.owner.empty() && task.owner != submissions.front().owner; };
+    if (std::any_of(tasks.begin(), tasks.end(), is_another)) throw Conflict("somebody else calls a submission '" + printable(client_id, 200) + "'", "Choose another client_id.");
+    if (!tasks.empty()) return {std::move(tasks), {}};
   }
   auto machines = this->machines();
   Submitted out;
@@ -357,8 +361,8 @@ store::TaskRecord Tasks::get(TaskId id) {
   return *task;
 }
 
-std::vector<store::TaskRecord> Tasks::list(std::optional<TaskState> state, int limit, int offset) {
-  return repository_.list(state, limit, offset);
+std::vector<store::TaskRecord> Tasks::list(std::optional<TaskState> state, int limit, int offset, const std::optional<std::string>& owner) {
+  return repository_.list(state, limit, offset, owner);
 }
 
 store::TaskRecord Tasks::kill(TaskId id) {

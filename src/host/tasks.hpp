@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "base/error.hpp"
 #include "base/task.hpp"
 #include "host/dependencies.hpp"
 #include "host/ledger.hpp"
@@ -26,6 +27,7 @@ struct Submission {
   std::vector<Target> targets;  // empty: the host chooses
   bool may_wait = true;         // else what does not fit now is refused
   std::string image;            // fingerprint of the version, when it is known; nodes that hold it are preferred
+  std::string owner;            // the user who submits it; empty: nobody had to say who they are
 };
 // The same once more: in the version that was asked for, else in the newest one.
 Submission resubmission(const store::TaskRecord& task);
@@ -36,6 +38,8 @@ struct Submitted {
   std::vector<store::TaskRecord> tasks;
   std::vector<FailedTarget> failed;
 };
+
+NotFound no_such_task(TaskId id);
 
 // What the runner says it has accepted and not finished.
 struct KnownAttempt {
@@ -65,6 +69,8 @@ public:
     std::vector<TaskId> after;                  // while it waits for these
   };
   Explanation explain(TaskId id);
+  // Whether this node can have something to say of this attempt: it was given it, or holds a place for it.
+  bool is_on(const std::string& node, TaskId id, int attempt);
   // Returns whether it changed anything; either way it may be acknowledged.
   bool apply(const TaskReport& report);
   // Throws NotFound, Conflict when it is over. Marks it killed at once; the runner is told, now or when it is back.
@@ -74,7 +80,8 @@ public:
   // pause | resume. Throws NotFound, Conflict in another state, Unavailable when the node is not connected.
   void control(TaskId id, const std::string& action, std::function<void(bool ok, std::string message)> done);
   store::TaskRecord get(TaskId id);
-  std::vector<store::TaskRecord> list(std::optional<TaskState> state, int limit, int offset);
+  // Newest first; of one owner, or of all.
+  std::vector<store::TaskRecord> list(std::optional<TaskState> state, int limit, int offset, const std::optional<std::string>& owner = {});
   // A runner has come and says what it has: all of that holds its place until it has ended, whatever has been thought of it meanwhile. Before anything else may start there.
   void take_in(const std::string& node, const std::vector<KnownAttempt>& attempts);
   // After the outbox of a runner has been replayed: dispatch again what never arrived, end what was killed meanwhile, mark what is gone as lost.

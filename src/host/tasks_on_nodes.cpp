@@ -25,10 +25,23 @@ void Tasks::in_one_pass(const Work& work) {
   schedule();
 }
 
+namespace {
+
+// Whether a node can have the current attempt: it was given to it. One that waits for any node may be claimed, too: a database that was restored from a backup does not
+// know that it has been given to a node since.
+bool may_have(const std::string& node, const store::TaskRecord& task) { return task.node == node || (task.state == TaskState::pending && task.node.empty()); }
+
+}  // namespace
+
+bool Tasks::is_on(const std::string& node, TaskId id, int attempt) {
+  const auto task = repository_.find(id);
+  return task && task->spec.attempt == attempt ? may_have(node, *task) : held_.holds_on({id, attempt}, node);
+}
+
 void Tasks::take_in(const std::string& hostname, const std::vector<KnownAttempt>& attempts) {
   for (const auto& attempt : attempts) {
     auto task = repository_.find(attempt.id);
-    if (!task) continue;
+    if (!task || (attempt.attempt == task->spec.attempt && !may_have(hostname, *task))) continue;
     task->spec.attempt = attempt.attempt;
     if (attempt.gpus) task->spec.gpus = *attempt.gpus;  // another attempt may have got others
     if (attempt.cpus) task->spec.cpus = *attempt.cpus;
@@ -54,7 +67,7 @@ void Tasks::reconcile(const std::string& hostname, const std::vector<KnownAttemp
       const bool is_current = task && task->spec.attempt == attempt.attempt;
       if (is_current && !is_final(task->state)) continue;
       if (is_current && task->state == TaskState::lost) {  // here it is
-        if (attempt.state && may_follow(TaskState::lost, *attempt.state)) apply(report_of(*task, *attempt.state, {}));
+        if (task->node == hostname && attempt.state && may_follow(TaskState::lost, *attempt.state)) apply(report_of(*task, *attempt.state, {}));
         continue;
       }
       node->link->kill(attempt.id, attempt.attempt);  // it holds its place until it has ended, if it has not yet

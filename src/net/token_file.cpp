@@ -49,6 +49,20 @@ struct RemoveAtEnd {
   ~RemoveAtEnd() { unlink(path.c_str()); }
 };
 
+// The token in a file beside, whole and durable. It is the caller's to remove.
+fs::path temporary_token_file(const fs::path& path, const std::string& token) {
+  make_private_folders(path.parent_path());
+  const fs::path temporary = path.parent_path() / fmt::format(".{}.{}.{}", path.filename().string(), getpid(), random_hex(4));
+  os::UniqueFd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!fd)
+    throw IoError(fmt::format("create the token file {}", path.string()), errno, "Set security.token_file to a place that can be written.");
+  // The umask may have taken bits away, but a default ACL may also have added some.
+  if (fchmod(fd.get(), 0600) != 0) throw IoError(fmt::format("protect the token file {}", path.string()), errno);
+  os::write_all(fd.get(), token + "\n", temporary);
+  os::sync_and_close(std::move(fd), temporary);
+  return temporary;
+}
+
 }  // namespace
 
 std::optional<std::string> read_token_file(const fs::path& path) {
@@ -76,22 +90,24 @@ std::optional<std::string> read_token_file(const fs::path& path) {
   return token;
 }
 
+void prepare_token_folder(const fs::path& file) {
+  make_private_folders(file.parent_path());
+  if (access(file.parent_path().c_str(), W_OK) != 0)
+    throw IoError(fmt::format("create the token file {}", file.string()), errno, "Set paths.state_dir to a place that can be written.");
+}
+
 std::string read_or_create_token(const fs::path& path) {
   if (auto token = read_token_file(path)) return *token;
-  make_private_folders(path.parent_path());
   const std::string token = random_hex(kTokenBytes);
-  const fs::path temporary = path.parent_path() / fmt::format(".{}.{}.{}", path.filename().string(), getpid(), random_hex(4));
-  const RemoveAtEnd remove{temporary};
-  os::UniqueFd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (!fd)
-    throw IoError(fmt::format("create the token file {}", path.string()), errno, "Set security.token_file to a place that can be written.");
-  // The umask may have taken bits away, but a default ACL may also have added some.
-  if (fchmod(fd.get(), 0600) != 0) throw IoError(fmt::format("protect the token file {}", path.string()), errno);
-  os::write_all(fd.get(), token + "\n", temporary);
-  os::sync_and_close(std::move(fd), temporary);
-  if (publish_new(temporary, path)) return token;
+  const RemoveAtEnd temporary{temporary_token_file(path, token)};
+  if (publish_new(temporary.path, path)) return token;
   if (auto theirs = read_token_file(path)) return *theirs;
   throw IoError(fmt::format("read the token file {}", path.string()), ENOENT);
+}
+
+void write_token_file(const fs::path& path, const std::string& token) {
+  const RemoveAtEnd temporary{temporary_token_file(path, token)};
+  if (rename(temporary.path.c_str(), path.c_str()) != 0) throw IoError(fmt::format("create the token file {}", path.string()), errno);
 }
 
 std::string client_token(const Config& config) {

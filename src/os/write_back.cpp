@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 
+#include <system_error>
+
 namespace riverbox::os {
 namespace {
 
@@ -22,7 +24,10 @@ void WriteBack::reached(std::uint64_t size_bytes) {
   const std::lock_guard lock(mutex_);
   size_bytes_ = size_bytes;
   if (size_bytes_ < handed_over_bytes_ + kStep) return;
-  if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+  try {
+    if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error&) {  // no threads left: the fsync at the end has more to do
+  }
   changed_.notify_one();
 }
 

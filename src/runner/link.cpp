@@ -82,9 +82,9 @@ void Link::dialled(net::WebSocketResult result) {
 }
 
 void Link::refused_upgrade(const net::WebSocketResult& result) {
-  if (result.http_status == 401 || result.http_status == 403) {
-    say(true, fmt::format("the host at {} refuses this runner ({}: {}). Give it the host's token with --token, $RIVERBOX_TOKEN or "
-                          "[security] token; on the host it is in ~/.riverbox/token. Trying again every 5 s",
+  if (result.http_status == 401 || result.http_status == 403 || result.http_status == 429) {
+    say(true, fmt::format("the host at {} refuses this runner ({}: {}). Let it join: on the host, `riverbox node join-command` "
+                          "prints the command. Trying again every 5 s",
                           host_url_, result.http_status, printable(result.error)));
     return retry_after(kRefusedPause);
   }

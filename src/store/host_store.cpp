@@ -79,8 +79,24 @@ CREATE INDEX tasks_by_end ON tasks (output_removed, completed_at) WHERE complete
 CREATE INDEX submissions_by_batch ON submissions (batch_id);
 )";
 
+// Who may do what, and whose a task is.
+constexpr std::string_view kSchema8 = R"(
+CREATE TABLE tokens (
+  id            TEXT PRIMARY KEY,
+  hash          TEXT NOT NULL UNIQUE,
+  user          TEXT NOT NULL,
+  role          TEXT NOT NULL,
+  note          TEXT NOT NULL,
+  created_at    TEXT NOT NULL,
+  expires_at    TEXT NOT NULL,
+  last_used_at  TEXT NOT NULL
+) STRICT;
+ALTER TABLE tasks ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+CREATE INDEX tasks_by_owner ON tasks (owner, id);
+)";
+
 constexpr std::string_view kTaskColumns =
-    "spec, attempt, epoch, batch_id, node, state, exit_code, message, image_id, submitted_at, started_at, completed_at, tarball, placement, target, fingerprint";
+    "spec, attempt, epoch, batch_id, node, state, exit_code, message, image_id, submitted_at, started_at, completed_at, tarball, placement, target, fingerprint, owner";
 
 // Ids and sizes are unsigned 64-bit, SQLite's integers signed: the bits are kept.
 std::int64_t stored(std::uint64_t value) { return static_cast<std::int64_t>(value); }
@@ -114,6 +130,7 @@ TaskRecord task_of(const Statement& row) {
   task.placement = row.text(13);
   task.target = row.text(14);
   task.fingerprint = row.text(15);
+  task.owner = row.text(16);
   return task;
 }
 
@@ -137,7 +154,7 @@ const std::string& is_unfinished() {
 
 }  // namespace
 
-const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3, kSchema4, kSchema5, kSchema6, kSchema7};
+const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3, kSchema4, kSchema5, kSchema6, kSchema7, kSchema8};
 
 // ---- nodes
 
@@ -188,12 +205,12 @@ namespace {
 void run_insert(Database::Connection& connection, const TaskRecord& task) {
   Statement statement = connection.prepare(
       "INSERT INTO tasks (id, batch_id, node, state, attempt, epoch, spec, exit_code, message, image_id, submitted_at, started_at, "
-      "completed_at, placement, target, fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      "completed_at, placement, target, fingerprint, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   statement.bind(stored(task.spec.id)).bind(task.batch_id).bind(task.node).bind(to_string(task.state));
   statement.bind(task.spec.attempt).bind(task.spec.epoch).bind(as_text(task.spec));
   statement.bind(task.exit_code ? std::optional<std::int64_t>(*task.exit_code) : std::nullopt);
   statement.bind(task.message).bind(task.image_id).bind(task.submitted_at).bind(task.started_at).bind(task.completed_at);
-  statement.bind(task.placement).bind(task.target).bind(task.fingerprint);
+  statement.bind(task.placement).bind(task.target).bind(task.fingerprint).bind(task.owner);
   statement.run();
 }
 
@@ -230,12 +247,13 @@ std::optional<TaskRecord> TaskRepository::find(TaskId id) {
   return task;
 }
 
-std::vector<TaskRecord> TaskRepository::list(std::optional<TaskState> state, int limit, int offset) {
+std::vector<TaskRecord> TaskRepository::list(std::optional<TaskState> state, int limit, int offset, const std::optional<std::string>& owner) {
   std::vector<TaskRecord> tasks;
+  const char* condition = state && owner ? "WHERE state=? AND owner=?" : state ? "WHERE state=?" : owner ? "WHERE owner=?" : "";
   db_.read([&](Database::Connection& connection) {
-    Statement rows = connection.prepare(
-        fmt::format("SELECT {} FROM tasks {} ORDER BY id DESC LIMIT ? OFFSET ?", kTaskColumns, state ? "WHERE state=?" : ""));
+    Statement rows = connection.prepare(fmt::format("SELECT {} FROM tasks {} ORDER BY id DESC LIMIT ? OFFSET ?", kTaskColumns, condition));
     if (state) rows.bind(to_string(*state));
+    if (owner) rows.bind(*owner);
     rows.bind(limit).bind(offset);
     tasks = tasks_of(rows);
   });

@@ -47,6 +47,7 @@ struct TaskRecord {
   std::string placement;          // why this node, for people
   std::string fingerprint;        // of the newest version when it was submitted, if it was known: nodes that hold it are preferred
   std::string submitted_at, started_at, completed_at;  // RFC 3339 or empty
+  std::string owner;              // the user who submitted it; empty: nobody had to say who they are
 };
 
 class TaskRepository {
@@ -58,7 +59,8 @@ public:
   std::vector<TaskId> add_missing(const std::vector<TaskRecord>& tasks);
   std::vector<TaskRecord> submitted_as(const std::string& client_id);  // empty: nothing was
   std::optional<TaskRecord> find(TaskId id);
-  std::vector<TaskRecord> list(std::optional<TaskState> state, int limit, int offset);  // newest first
+  // Newest first; of one owner, or of all.
+  std::vector<TaskRecord> list(std::optional<TaskState> state, int limit, int offset, const std::optional<std::string>& owner = {});
   std::vector<TaskRecord> of_batch(const std::string& batch_id);                        // oldest first
   std::vector<TaskRecord> unfinished();                                                 // oldest first
   std::vector<TaskRecord> unfinished_on(const std::string& node);

@@ -75,7 +75,7 @@ std::string host_of(const std::string& url) {
                                  result.error.empty() ? fmt::format("HTTP {}", result.http_status) : printable(result.error));
   switch (result.http_status) {
     case 401:
-      throw Unauthorized(text, "Give this client the host's token: --token, $RIVERBOX_TOKEN or [security] token in the configuration.");
+      throw Unauthorized(text, "Give this client a token of the host: $RIVERBOX_TOKEN, ~/.riverbox/token or [security] token in the configuration. An administrator makes one: riverbox token create NAME.");
     case 403: throw Forbidden(text);
     case 404: throw NotFound(text, "`hakuriver.docker list-containers` shows what there is.");
     case 400: case 422: throw InvalidInput(text);

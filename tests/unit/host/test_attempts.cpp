@@ -228,6 +228,26 @@ TEST_CASE_FIXTURE(TasksFixture, "an attempt that was given up holds the GPUs tha
   CHECK(tasks.usage_of("g1").gpus == std::vector{1});
 }
 
+TEST_CASE_FIXTURE(TasksFixture, "a node has a say in what it was given, whatever it claims to have") {
+  connect(std::make_shared<RecordingLink>(), "n2");
+  auto s = submission(4);
+  s.targets = {Target::parse("n1")};
+  const auto running = tasks.submit({s}).tasks.at(0).spec;
+  const auto claimed = std::vector<KnownAttempt>{{running.id, 1, running.epoch, TaskState::completed}};
+  CHECK(tasks.is_on("n1", running.id, 1));
+  CHECK_FALSE(tasks.is_on("n2", running.id, 1));
+  CHECK_FALSE(tasks.is_on("n2", running.id, 2));
+  CHECK_FALSE(tasks.is_on("n2", TaskId::next(), 1));
+  tasks.take_in("n2", claimed);
+  CHECK(tasks.usage_of("n2").cores == 0);
+  CHECK_FALSE(tasks.is_on("n2", running.id, 1));
+  tasks.apply(report(running, TaskState::lost));
+  tasks.reconcile("n2", claimed);
+  CHECK(tasks.get(running.id).state == TaskState::lost);
+  tasks.reconcile("n1", claimed);
+  CHECK(tasks.get(running.id).state == TaskState::completed);
+}
+
 TEST_CASE_FIXTURE(TasksFixture, "a node is drained, and removed when it is gone") {
   nodes.set_draining("n1", true);
   const auto waiting = tasks.submit({submission()}).tasks[0].spec.id;

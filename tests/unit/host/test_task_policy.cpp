@@ -5,7 +5,6 @@
 
 using namespace riverbox;
 using namespace riverbox::host;
-using net::Role;
 
 namespace {
 

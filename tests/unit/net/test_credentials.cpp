@@ -21,17 +21,17 @@ TEST_CASE("bearer tokens and basic passwords") {
 }
 
 TEST_CASE("a puller may give the token either way; other routes take it as a bearer token only") {
-  const AccessPolicy policy(Config{}, "secret");
+  const AccessPolicy policy(Config{}, [](const std::string& token) { return token == "secret" ? std::optional(Identity{"alice", Role::user}) : std::nullopt; });
   const auto request = [](const std::string& authorization) {
     Request r;
     if (!authorization.empty()) r.headers["authorization"] = authorization;
     return r;
   };
-  CHECK(policy.allows_puller(request("Bearer secret")));
-  CHECK(policy.allows_puller(request("Basic " + base64("anybody:secret"))));
-  CHECK_FALSE(policy.check_token(request("Bearer secret")));
-  CHECK(policy.check_token(request("Basic " + base64("anybody:secret"))));
+  CHECK(policy.identify_puller(request("Bearer secret")));
+  CHECK(policy.identify_puller(request("Basic " + base64("anybody:secret"))));
+  CHECK(policy.identify(request("Bearer secret")));
+  CHECK_FALSE(policy.identify(request("Basic " + base64("anybody:secret"))));
   for (const auto& wrong : {std::string(), std::string("Bearer other"), "Basic " + base64("secret:other"), "Basic " + base64("secret"), std::string("Basic secret")})
-    CHECK_FALSE(policy.allows_puller(request(wrong)));
-  CHECK(AccessPolicy(Config{}, "").allows_puller(request("")));
+    CHECK_FALSE(policy.identify_puller(request(wrong)));
+  CHECK(AccessPolicy(Config{}, nullptr).identify_puller(request("")));
 }

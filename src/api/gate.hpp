@@ -1,0 +1,24 @@
+// The door of every route: who asks, and whether they may.
+#pragma once
+#include <variant>
+
+#include "api/route.hpp"
+#include "base/identity.hpp"
+#include "store/host_store.hpp"
+
+namespace riverbox::api {
+
+// Who asks; or the refusal: 401 for nobody that we know, 429 when that has been so too often, 403 for somebody who may not. Any thread.
+std::variant<net::Response, Identity> admit(Services& services, const net::Request& request, Access access);
+
+// Notes in the log who has been admitted to change something.
+void audit(const Identity& identity, const net::Request& request);
+
+// The task, if it is there for this one. Throws NotFound in the same words for one that is not there at all. State worker.
+store::TaskRecord visible_task(Services& services, const Identity& identity, TaskId id);
+// Whose tasks a listing for a user may show; nullopt: everybody's.
+std::optional<std::string> owner_filter(const Identity& identity);
+// The task of the route's {id}.
+store::TaskRecord visible_task(Call& call);
+
+}  // namespace riverbox::api

@@ -1,0 +1,37 @@
+#include "runner/joining.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "net/http_client.hpp"
+#include "net/security.hpp"
+#include "runner/inventory.hpp"
+
+namespace riverbox::runner {
+
+using nlohmann::json;
+
+std::filesystem::path own_token_file(const Config& config) { return config.paths.state_dir / ("runner-" + node_name(config) + ".token"); }
+
+std::optional<std::string> own_token(const Config& config) { return net::read_token_file(own_token_file(config)); }
+
+std::string join(const Config& config, const std::string& invitation) {
+  const auto file = own_token_file(config);
+  net::prepare_token_folder(file);  // before the host is asked: what it gives is given once
+  net::HttpClient client(config.url(), invitation);
+  const auto answer = client.request("POST", "/api/nodes/join", json{{"node", node_name(config)}}.dump());
+  const std::string said = net::error_detail(answer.body);
+  if (answer.status == 401) throw Unauthorized("the host at " + config.url() + " does not know this invitation, or its time is over", "On the host: riverbox node join-command.");
+  if (answer.status == 409) throw Conflict("cannot join the host at " + config.url() + ": " + said);
+  if (answer.status == 404 || answer.status == 405) throw Unavailable("the host at " + config.url() + " is too old for runners to join", "Give the runner the host's token with --token.");
+  if (answer.status != 201) throw Unavailable("cannot join the host at " + config.url() + ": " + said);
+  const auto body = json::parse(answer.body, nullptr, false);
+  const auto token = body.is_object() ? body.find("token") : body.end();
+  if (!body.is_object() || token == body.end() || !token->is_string()) throw BadData("the host at " + config.url() + " has answered without a token");
+  net::write_token_file(file, token->get<std::string>());
+  log::info("runner", "joined", {{"host", config.url()}, {"node", node_name(config)}, {"identity", file.string()}});
+  return token->get<std::string>();
+}
+
+}  // namespace riverbox::runner
