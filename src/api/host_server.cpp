@@ -112,6 +112,7 @@ struct HostServer::Impl {
   // Loop thread: checks, then hands over to the lane of the row.
   void handle(net::Request request, std::shared_ptr<net::Responder> responder) {
     auto found = match(request.method, request.path);
+    responder = counted(std::move(responder), services.metrics, request.method, found.route ? found.route->pattern : "(none)");
     const bool registry = is_registry_path(request.path);
     if (!found.route && !registry) return responder->send(found.known_path ? detail(405, "Method Not Allowed") : detail(404, "Not Found"));
     if (changes_something(request.method))

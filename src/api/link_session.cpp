@@ -113,6 +113,8 @@ private:
     if (type == "result") return result(m);
     if (type == "progress") return progress(m);
     if (type == "holdings") return holdings(m);
+    if (type == "loaded")
+      return services_.metrics.load({m.value("way", ""), m.value("sent_bytes", std::uint64_t{0}), m.value("saved_bytes", std::uint64_t{0}), m.value("seconds", 0.0)});
     log::debug("host", "unknown message of a runner ignored", {{"node", hostname_}, {"type", type}});
   }
 

@@ -60,6 +60,16 @@ void version(CallPtr call) {
   call->reply({{"version", RIVERBOX_VERSION}, {"api", 1}, {"auth", call->services.access.requires_token() ? "token" : "none"}});
 }
 
+void metrics(CallPtr call) {
+  auto& s = call->services;
+  Snapshot snapshot{.tasks = s.task_repository.count_by_state(), .nodes = {}};
+  for (auto& node : s.nodes.all()) {
+    const auto& usage = s.tasks.usage_of(node.description.hostname);
+    snapshot.nodes.emplace_back(std::move(node), usage);
+  }
+  call->responder->send({.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = s.metrics.text(snapshot)});
+}
+
 // Candidates for shell completion.
 void complete(CallPtr call) {
   const auto& kind = call->parameter("kind");

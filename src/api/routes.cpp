@@ -59,6 +59,7 @@ const std::vector<Route>& routes() {
       {"POST", "/tokens", Lane::state, Access::admin, create_token, "Make a token"},
       {"POST", "/tokens/{id}/revoke", Lane::state, Access::admin, revoke_token, "Take a token back"},
       // the product itself
+      {"GET", "/metrics", Lane::state, Access::viewer, metrics, "What the host counts, for Prometheus"},
       {"GET", "/openapi.json", Lane::state, Access::open, openapi, "This description of the API"},
       {"GET", "/version", Lane::state, Access::open, version, "Version of the host"},
       {"GET", "/complete/{kind}", Lane::docker, Access::viewer, complete, "Names for shell completion"},

@@ -6,6 +6,7 @@
 
 #include "api/answers.hpp"
 #include "api/log_broker.hpp"
+#include "api/metrics.hpp"
 #include "base/config.hpp"
 #include "docker/engine.hpp"
 #include "host/environments.hpp"
@@ -51,6 +52,7 @@ struct Services {
   net::FailedLogins failed_logins;
   LogBroker broker;
   Answers answers;
+  Metrics metrics;
   // Last, so that they are joined before what their work uses goes away.
   os::WorkerPool state{"state", 1, 100000};
   os::WorkerPool docker{"docker", 8};

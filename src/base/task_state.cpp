@@ -56,6 +56,15 @@ TaskState parse_task_state(std::string_view text) {
 
 bool is_final(TaskState state) { return row_of(state).final; }
 
+const std::vector<TaskState>& all_states() {
+  static const std::vector<TaskState> states = [] {
+    std::vector<TaskState> all;
+    for (const Row& row : table()) all.push_back(row.state);
+    return all;
+  }();
+  return states;
+}
+
 const std::vector<TaskState>& unfinished_states() {
   static const std::vector<TaskState> states = [] {
     std::vector<TaskState> found;

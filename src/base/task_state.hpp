@@ -10,6 +10,7 @@ std::string_view to_string(TaskState state);
 TaskState parse_task_state(std::string_view text);  // throws InvalidInput that lists them
 // It has ended; only "lost" may still turn out to be something else.
 bool is_final(TaskState state);
+const std::vector<TaskState>& all_states();
 const std::vector<TaskState>& unfinished_states();
 
 // The table. A state may follow itself: its message or its times are told anew.

@@ -310,6 +310,7 @@ SyncResult Syncer::sync_file(const Order& order, const std::string& tarball, Arc
   if (is_up_to_date()) return result;
   refuse_foreign_tags(file, naming_.environment_image(order.name.str()), tarball);
 
+  const auto begun = std::chrono::steady_clock::now();
   untag_arrivals(order.name);  // before another image takes the tag of theirs: with its last tag an image goes
   const LoadReport report = Loader(engine_, present_, order.tag, local).load(file, others, cancel, progress);
   {
@@ -327,7 +328,11 @@ SyncResult Syncer::sync_file(const Order& order, const std::string& tarball, Arc
   result.way = report.thin ? "thin" : "full";
   result.layers_left_out = report.layers_left_out;
   result.bytes_read = file.is_complete_tar() ? file.bytes_read() + report.layer_bytes : file.bytes_read();
-  if (options_.loaded) options_.loaded();
+  for (const Layer& layer : file.archive().layers) result.layer_bytes_left_out += layer.size_bytes;
+  result.layer_bytes_sent = std::min(report.layer_bytes, result.layer_bytes_left_out);
+  result.layer_bytes_left_out -= result.layer_bytes_sent;
+  result.took = std::chrono::steady_clock::now() - begun;
+  if (options_.loaded) options_.loaded(result);
   return result;
 }
 

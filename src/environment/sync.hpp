@@ -29,6 +29,8 @@ struct SyncResult {
   std::string way;                          // of a load: "thin" or "full"
   std::size_t layers_left_out = 0;          // the daemon had them
   std::uint64_t bytes_read = 0;             // of the share, everything included
+  std::uint64_t layer_bytes_sent = 0, layer_bytes_left_out = 0;  // of a load
+  std::chrono::duration<double> took{};     // of a load
 };
 
 struct SyncOptions {
@@ -39,7 +41,7 @@ struct SyncOptions {
   // Where archives come from that the share does not show; null: then there are none.
   std::shared_ptr<const HostRegistry> host = {};
   // Called after each load, on the thread of a caller: it is time for tidy_up().
-  std::function<void()> loaded = {};
+  std::function<void(const SyncResult&)> loaded = {};
 };
 
 class Syncer {

@@ -13,10 +13,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "base/error.hpp"
 #include "base/sha256.hpp"
+#include "base/time.hpp"
 #include "os/fd.hpp"
 
 extern char** environ;
@@ -169,7 +172,23 @@ std::string host_name() {
   return name;
 }
 
+namespace {
+std::int64_t started_unix_seconds = 0;
+}
+
+OwnProcess own_process() {
+  OwnProcess self{.started_unix_seconds = started_unix_seconds};
+  std::ifstream statm("/proc/self/statm");
+  std::uint64_t total_pages = 0, resident_pages = 0;
+  if (statm >> total_pages >> resident_pages) self.resident_bytes = resident_pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  std::error_code ignored;
+  const auto open_files = std::filesystem::directory_iterator("/proc/self/fd", ignored);
+  if (!ignored) self.open_fds = static_cast<std::uint64_t>(std::distance(open_files, std::filesystem::directory_iterator()));
+  return self;
+}
+
 void init_runtime() {
+  started_unix_seconds = unix_seconds(wall_now());
   fill_standard_descriptors();
   // A static glibc must never dlopen() an NSS module: libnss_systemd and others crash it. "files" and "dns" are
   // compiled in; naming them here also keeps nscd out.

@@ -186,6 +186,12 @@ std::string sync_result_text(const std::string& request, const environment::Sync
       .dump();
 }
 
+std::string loaded_text(const environment::SyncResult& result) {
+  return json{{"type", "loaded"}, {"tarball", result.tarball}, {"way", result.way}, {"sent_bytes", result.layer_bytes_sent}, {"saved_bytes", result.layer_bytes_left_out},
+              {"seconds", result.took.count()}}
+      .dump();
+}
+
 std::string holdings_text(const std::vector<environment::Holding>& holdings) {
   json list = json::array();
   for (const auto& holding : holdings) list.push_back({{"environment", holding.environment}, {"fingerprint", holding.fingerprint}});

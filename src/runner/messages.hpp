@@ -75,6 +75,7 @@ std::string heartbeat_text(std::chrono::milliseconds sent, const os::Load& load,
 std::string result_text(const std::string& request, bool ok, std::string_view message);
 std::string progress_text(const std::string& request, const environment::SyncProgress& progress);
 std::string sync_result_text(const std::string& request, const environment::SyncResult& result);  // an answer to `sync`
+std::string loaded_text(const environment::SyncResult& result);
 std::string holdings_text(const std::vector<environment::Holding>& holdings);
 std::string end_text();  // of a log stream
 std::string part_text(const net::FilePart& part);  // before the bytes of a part

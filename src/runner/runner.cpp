@@ -76,7 +76,7 @@ public:
                 {.remove_superseded = config_.docker.remove_superseded_images,
                  .memory = fs::path(state_file_).replace_extension(".images.json"),
                  .host = std::make_shared<environment::HostRegistry>(config_.url(), token_, fs::absolute(config_.paths.state_dir)),
-                 .loaded = [this] { warmer_.look(); }}),
+                 .loaded = [this](const environment::SyncResult& result) { say(loaded_text(result)), warmer_.look(); }}),
         reports_(database_, [this](std::uint64_t generation, std::string message) { deliver(generation, std::move(message)); }),
         warmer_(engine_, syncer_, docker::Naming(config_.docker.prefix), config_.docker.image_sync_timeout,
                 [this](std::string message) { say(std::move(message)); }),

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -258,6 +259,16 @@ std::vector<TaskRecord> TaskRepository::list(std::optional<TaskState> state, int
     tasks = tasks_of(rows);
   });
   return tasks;
+}
+
+std::vector<std::pair<TaskState, std::uint64_t>> TaskRepository::count_by_state() {
+  std::map<TaskState, std::uint64_t> counts;
+  for (const TaskState state : all_states()) counts[state] = 0;
+  db_.read([&](Database::Connection& connection) {
+    Statement row = connection.prepare("SELECT state, count(*) FROM tasks GROUP BY state");
+    while (row.step()) counts[parse_task_state(row.text(0))] = static_cast<std::uint64_t>(row.integer(1));
+  });
+  return {counts.begin(), counts.end()};
 }
 
 std::vector<TaskRecord> TaskRepository::where(const std::string& condition, const std::optional<std::string>& value) {

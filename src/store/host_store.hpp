@@ -61,6 +61,7 @@ public:
   std::optional<TaskRecord> find(TaskId id);
   // Newest first; of one owner, or of all.
   std::vector<TaskRecord> list(std::optional<TaskState> state, int limit, int offset, const std::optional<std::string>& owner = {});
+  std::vector<std::pair<TaskState, std::uint64_t>> count_by_state();  // every state
   std::vector<TaskRecord> of_batch(const std::string& batch_id);                        // oldest first
   std::vector<TaskRecord> unfinished();                                                 // oldest first
   std::vector<TaskRecord> unfinished_on(const std::string& node);
