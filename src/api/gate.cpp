@@ -12,13 +12,18 @@ namespace riverbox::api {
 namespace {
 
 // A request without any token asks what it takes; one with a wrong token is somebody's mistake, or worse.
-bool has_token(const net::Request& request) { return request.header("authorization") || request.query.contains("token"); }
+std::optional<std::string> given_token(const net::Request& request) {
+  if (const auto* header = request.header("authorization")) return *header;
+  const auto in_query = request.query.find("token");
+  return in_query == request.query.end() ? std::nullopt : std::optional(in_query->second);
+}
 
 // Tokens of ours cannot be guessed; this is for whoever makes up their own, and for the one who looks at the log.
 bool too_many_failures(Services& services, const net::Request& request) {
-  if (!has_token(request)) return false;
+  const auto given = given_token(request);
+  if (!given) return false;
   using Verdict = net::FailedLogins::Verdict;
-  const auto verdict = services.failed_logins.failed(request.remote_address);
+  const auto verdict = services.failed_logins.failed(request.remote_address, *given);
   if (verdict == Verdict::bearable) return false;
   if (verdict == Verdict::first_too_many) log::warning("audit", "many wrong tokens from one address", {{"from", request.remote_address}, {"path", printable(request.path, 200)}});
   return true;

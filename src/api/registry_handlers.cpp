@@ -128,7 +128,10 @@ void find_and_send(const CallPtr& call, Find find, Send send) {
 
 }  // namespace
 
-bool is_registry_path(std::string_view path) { return path == "/v2" || path.starts_with("/v2/"); }
+bool is_registry_path(std::string_view path) {
+  if (path.starts_with("/api/")) path.remove_prefix(4);
+  return path == "/v2" || path.starts_with("/v2/");
+}
 
 net::Response registry_error(int status, std::string_view code, std::string_view message) {
   auto response = json_response({{"errors", nlohmann::ordered_json::array({{{"code", code}, {"message", message}, {"detail", nullptr}}})}}, status);

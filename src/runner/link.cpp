@@ -83,7 +83,7 @@ void Link::dialled(net::WebSocketResult result) {
 
 void Link::refused_upgrade(const net::WebSocketResult& result) {
   if (result.http_status == 401 || result.http_status == 403 || result.http_status == 429) {
-    say(true, fmt::format("the host at {} refuses this runner ({}: {}). Let it join: on the host, `riverbox node join-command` "
+    say(true, fmt::format("the host at {} refuses this runner ({}: {}): its token is not known there, or not a runner's. Let it join: on the host, `riverbox node join-command` "
                           "prints the command. Trying again every 5 s",
                           host_url_, result.http_status, printable(result.error)));
     return retry_after(kRefusedPause);

@@ -271,7 +271,7 @@ class KillTheRunner(unittest.TestCase):
         strays = [t for t in self.engine.tags() if t != self.image]
         print(f"left behind: {len(strays)} tags of unfinished loads", flush=True)
         self.assertTrue(all(":loading-" in t for t in strays), strays)
-        wait_until(lambda: not list((self.engine.dir / "data/tmp").glob("*")), 15, "the Engine to remove what it unpacked", step=0.2)
+        wait_until(lambda: not self.engine.left_unpacked(), 15, "the Engine to remove what it unpacked", step=0.2)
 
 
 if __name__ == "__main__":

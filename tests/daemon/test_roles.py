@@ -240,7 +240,7 @@ class AuthenticationOff(unittest.TestCase):
     def test_everybody_is_anybody(self):
         from cluster import Host
         from process import work_dir
-        host = Host(None, work_dir() / "open-share", name="open-host", security={"auth": "none"})
+        host = Host(None, work_dir() / "roles-open-share", name="roles-open-host", security={"auth": "none"})
         self.addCleanup(host.stop)
         self.assertEqual(host.http("GET", "/api/whoami", token="")[2], {"user": None, "role": None})
         result = host.cli("riverbox", "token", "create", "x")

@@ -185,6 +185,10 @@ class Engine:
             raise AssertionError(f"docker {' '.join(map(str, args))}: {run.returncode}\n{run.stdout}\n{run.stderr}")
         return run.stdout.strip() if text else run.stdout
 
+    def left_unpacked(self):
+        """Folders of loads that are not under way. One may wait for a load to come: it has nothing but the beginning of it."""
+        return [f for f in (self.dir / "data/tmp").glob("*") if set(os.listdir(f) if f.exists() else []) - {"oci-layout"}]
+
     def containers(self, label=None):
         """All containers, running or not, as GET /containers/json lists them."""
         filters = quote(json.dumps({"label": [label]} if label else {}))
