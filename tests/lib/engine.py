@@ -97,6 +97,7 @@ class Engine:
         self.process = Process([dockerd, "--data-root", self.dir / "data", "--exec-root", self.dir / "exec",
                                 "-p", self.dir / "docker.pid", "-H", self.host, "-b", self.bridge,
                                 "--iptables=false", "--ip-masq=false", *self.extra_flags], self.dir / "log", env=env)
+        at_exit(self.wipe)  # again: before the process is ended as every process is, it is told to remove its networks
         wait_until(lambda: not self.process.running() or self._pings(), 60, "the private Engine to answer", step=0.05)
         if not self.process.running():
             raise RuntimeError(f"dockerd ended: {self.process.output()[-800:]}")
@@ -144,7 +145,20 @@ class Engine:
                 subprocess.run(["umount", "-l", line.split()[1]], stderr=subprocess.DEVNULL)
         shutil.rmtree(self.dir / "exec", ignore_errors=True)
 
+    def _remove_networks(self):
+        """Their bridges would stay behind. A network goes when none of its containers is left."""
+        try:
+            if not [n for n in self.api("GET", "/networks") if n["Driver"] == "bridge" and n["Name"] != "bridge"]:
+                return
+            for container in self.containers():
+                self.api("DELETE", f"/containers/{container['Id']}?force=1")
+            self.api("POST", "/networks/prune")
+        except (OSError, http.client.HTTPException, EngineError):
+            pass
+
     def wipe(self):
+        if self.process and self.process.running():
+            self._remove_networks()
         self.stop()
         containerd = self.dir / "exec/containerd/containerd.pid"
         if containerd.exists() and containerd.read_text().strip().isdigit():

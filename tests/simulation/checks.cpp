@@ -107,8 +107,8 @@ void World::check_progress() {
 void World::check_head(const std::vector<store::TaskRecord>& unfinished) {
   const store::TaskRecord* head = nullptr;
   for (const auto& task : unfinished) {
-    if (task.state != TaskState::pending || !tasks_->explain(task.spec.id).after.empty()) continue;
-    if (!head || task.spec.priority > head->spec.priority) head = &task;  // they come by age
+    if (task.state != TaskState::pending || (head && task.spec.priority <= head->spec.priority)) continue;  // they come by age
+    if (tasks_->explain(task.spec.id).after.empty()) head = &task;
   }
   const TaskId id = head ? head->spec.id : TaskId();
   if (id != std::exchange(head_, id)) head_since_ = now();
