@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+
 #include "api/gate.hpp"
 #include "api/handlers.hpp"
 #include "api/housekeeping.hpp"
@@ -10,12 +13,14 @@
 #include "api/sockets.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "net/certificate.hpp"
 #include "net/server.hpp"
 
 namespace riverbox::api {
 namespace {
 
 constexpr std::chrono::milliseconds kMaxAgeOfAnswers{500};
+constexpr std::chrono::hours kRenewal{12};  // how often the host looks at its certificate
 
 docker::Engine make_engine(const Config& config) {
   return docker::Engine(config.docker.endpoint.empty() ? docker::Endpoint::from_environment() : docker::Endpoint::parse(config.docker.endpoint));
@@ -40,9 +45,29 @@ std::string token_of(const Config& config) {
   return config.security.token.empty() ? net::read_or_create_token(config.security.token_file) : config.security.token;
 }
 
-net::AccessPolicy::FindIdentity identity_finder(host::Tokens& tokens) {
-  if (tokens.off()) return nullptr;
-  return [&tokens](const std::string& token) { return tokens.find(token); };
+net::AccessPolicy::Finders finders(host::Tokens& tokens, const host::LocalUsers& local_users, net::Tickets& tickets) {
+  if (tokens.off()) return {};
+  return {.token = [&tokens](const std::string& token) { return tokens.find(token); },
+          .local = [&local_users](const net::LocalUser& user) {
+            auto groups = user.groups;
+            groups.push_back(user.gid);
+            return local_users.find(user.uid, groups);
+          },
+          .ticket = [&tickets](const std::string& ticket, const std::string& path) { return tickets.take(ticket, path); }};
+}
+
+std::shared_ptr<net::TlsContext> tls_of(const Config& config) {
+  const auto files = net::certificate_of(config);
+  return files ? net::TlsContext::server(files->certificate, files->key) : nullptr;
+}
+
+net::ServerOptions server_options(const Config& config) {
+  return {.bind_address = config.network.host_bind_ip, .port = config.network.host_port, .tls = tls_of(config), .unix_socket = config.unix_socket(), .websocket = {}};
+}
+
+PublicAddress address_of(const Config& config, std::uint16_t port) {
+  const auto files = net::certificate_of(config);
+  return files ? PublicAddress{"https", port, "#" + net::fingerprint_of(files->certificate).str()} : PublicAddress{"http", port, ""};
 }
 
 // The state is ours alone: a folder that only its owner can read. A share that nobody configured lies in it and is made, too;
@@ -98,16 +123,20 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
       warm_up(nodes, task_repository, config.docker.image_sync_timeout),
       task_policy(config),
       tokens(token_repository, token),
-      access(config, identity_finder(tokens)),
+      local_users(config.security.local_users),
+      access(config, finders(tokens, local_users, tickets)),
       answers([this] { return database.changes() + nodes.changes(); }, kMaxAgeOfAnswers) {}
 
 struct HostServer::Impl {
   Impl(boost::asio::io_context& loop, HostServerOptions options)
       : services(loop, options.config, token_of(options.config), options.shares_daemon_with_runner),
         housekeeping(services),
-        server(loop, {.bind_address = options.config.network.host_bind_ip, .port = options.config.network.host_port},
+        server(loop, server_options(options.config),
                {.http = [this](net::Request request, std::shared_ptr<net::Responder> responder) { handle(std::move(request), std::move(responder)); },
-                .upgrade = [this](const net::Request& request) { return decide_upgrade(services, request); }}) {}
+                .upgrade = [this](const net::Request& request) { return decide_upgrade(services, request); }}),
+        renewal(loop) {
+    services.address = address_of(options.config, server.port());
+  }
 
   // Loop thread: checks, then hands over to the lane of the row.
   void handle(net::Request request, std::shared_ptr<net::Responder> responder) {
@@ -129,6 +158,22 @@ struct HostServer::Impl {
     }
     auto call = std::make_shared<Call>(Call{services, std::move(request), std::move(found.parameters), found.dialect, std::move(responder), std::move(identity), std::move(draft)});
     on_lane(call, found.route->lane, found.route->handler);
+  }
+
+  // A certificate that grows old is made again, or has been by whoever gave it.
+  void renew_certificate() {
+    renewal.expires_after(kRenewal);
+    renewal.async_wait([this](const boost::system::error_code& error) {
+      if (error) return;
+      services.slow.post([this] {
+        try {
+          boost::asio::post(services.loop, [this, tls = tls_of(services.config)] { server.set_tls(tls); });
+        } catch (const std::exception& e) {
+          log::error("host", "the certificate cannot be read again; the one before stays", {{"reason", e.what()}});
+        }
+      });
+      renew_certificate();
+    });
   }
 
   // Docker and the share may be away: that is said, and each request that needs them says it again.
@@ -155,6 +200,7 @@ struct HostServer::Impl {
   Services services;
   Housekeeping housekeeping;
   net::Server server;
+  boost::asio::steady_timer renewal;
 };
 
 HostServer::HostServer(boost::asio::io_context& loop, HostServerOptions options) : impl_(std::make_unique<Impl>(loop, std::move(options))) {}
@@ -163,15 +209,19 @@ HostServer::~HostServer() = default;
 void HostServer::start() {
   impl_->recover();
   impl_->housekeeping.start();
-  log::info("host", "listening", {{"address", impl_->services.config.network.host_bind_ip}, {"port", std::to_string(port())}});
+  if (impl_->services.config.security.tls != "off") impl_->renew_certificate();
+  const auto& config = impl_->services.config;
+  log::info("host", "listening", {{"address", config.network.host_bind_ip}, {"port", std::to_string(port())}, {"tls", config.security.tls}, {"unix_socket", config.unix_socket().string()}});
 }
 
 void HostServer::stop() {
   impl_->housekeeping.stop();
+  impl_->renewal.cancel();
   impl_->server.stop();
   impl_->services.registry.stop();
 }
 std::uint16_t HostServer::port() const { return impl_->server.port(); }
+std::string HostServer::url(const std::string& address) const { return impl_->services.address.at(address); }
 std::string HostServer::token() const { return impl_->services.token; }
 
 }  // namespace riverbox::api

@@ -25,6 +25,7 @@ public:
   void start();  // loop thread: begins to accept; recovery runs in the background
   void stop();   // loop thread: no new connections, open ones are closed
   std::uint16_t port() const;
+  std::string url(const std::string& address) const;  // for clients that reach it at this address; with the fingerprint of its certificate, if it has one
   std::string token() const;  // "" with auth = "none"
 
 private:

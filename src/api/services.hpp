@@ -10,6 +10,7 @@
 #include "base/config.hpp"
 #include "docker/engine.hpp"
 #include "host/environments.hpp"
+#include "host/local_users.hpp"
 #include "host/nodes.hpp"
 #include "host/registry.hpp"
 #include "host/retention.hpp"
@@ -20,11 +21,20 @@
 #include "host/warm_up.hpp"
 #include "net/failed_logins.hpp"
 #include "net/security.hpp"
+#include "net/tickets.hpp"
 #include "os/worker_pool.hpp"
 #include "store/host_store.hpp"
 #include "store/token_repository.hpp"
 
 namespace riverbox::api {
+
+// Where clients reach the host.
+struct PublicAddress {
+  std::string scheme = "http";
+  std::uint16_t port = 0;
+  std::string pin;  // "#sha256:..." with TLS
+  std::string at(const std::string& name) const { return scheme + "://" + name + ":" + std::to_string(port) + pin; }
+};
 
 struct Services {
   Services(boost::asio::io_context& loop, const Config& config, std::string token, bool shares_daemon_with_runner);
@@ -32,6 +42,7 @@ struct Services {
   boost::asio::io_context& loop;
   Config config;
   std::string token;
+  PublicAddress address;  // set before the first call
   docker::Naming naming;
   docker::Engine engine;
   store::Database database;
@@ -48,6 +59,8 @@ struct Services {
   host::WarmUp warm_up;
   host::TaskPolicy task_policy;
   host::Tokens tokens;
+  host::LocalUsers local_users;
+  net::Tickets tickets;
   net::AccessPolicy access;
   net::FailedLogins failed_logins;
   LogBroker broker;

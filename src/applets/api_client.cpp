@@ -7,6 +7,8 @@
 #include "base/strings.hpp"
 #include "net/http_client.hpp"
 #include "net/security.hpp"
+#include "net/url.hpp"
+#include "os/unix_socket.hpp"
 
 namespace riverbox::applets {
 
@@ -54,6 +56,7 @@ std::string normalised_url(const std::string& text, std::uint16_t default_port) 
   std::string url(trim(text));
   while (!url.empty() && url.back() == '/') url.pop_back();
   if (url.empty()) throw UsageError("the URL of the host is empty.", "Example: --host http://node0:8000");
+  if (url.starts_with("unix://")) return url;
   const size_t scheme_end = url.find("://");
   if (scheme_end == std::string::npos) {
     const bool has_port = url.rfind(':') != std::string::npos && url.back() != ']';
@@ -61,8 +64,15 @@ std::string normalised_url(const std::string& text, std::uint16_t default_port) 
   }
   const std::string scheme = to_lower(url.substr(0, scheme_end));
   if (scheme != "http" && scheme != "https")
-    throw UsageError("'" + printable(text) + "' is no URL of a host: it must begin with http:// or https://.", "Example: --host http://node0:8000");
+    throw UsageError("'" + printable(text) + "' is no URL of a host: it must begin with http://, https:// or unix://.", "Example: --host http://node0:8000");
   return scheme + url.substr(scheme_end);
+}
+
+HostAccess host_access(const Config& config) {
+  if (config.host_url.empty())
+    for (const auto& path : {config.unix_socket(), std::filesystem::path("/run/riverbox/host.sock")})
+      if (!path.empty() && os::listens(path)) return {"unix://" + path.string(), config.security.token};
+  return {config.url(), net::client_token(config)};
 }
 
 Config client_config(const Arguments& arguments) {
@@ -120,15 +130,15 @@ AnswerReader::Answer AnswerReader::finish(int http_status) {
 }
 
 ApiClient::ApiClient(const Config& config)
-    : url_(config.url()), token_(net::client_token(config)), token_file_(config.security.token_file.string()),
-      http_(std::make_unique<net::HttpClient>(url_, token_)) {}
+    : access_(host_access(config)), url_(net::shown_host(access_.url)), token_file_(config.security.token_file.string()),
+      http_(std::make_unique<net::HttpClient>(access_.url, access_.token)) {}
 
 ApiClient::~ApiClient() = default;
 
 void ApiClient::refuse(int status, const std::string& body) const {
   const std::string detail = detail_of(body);
   if (status == 401) {
-    const std::string fact = token_.empty() ? "the host at " + url_ + " wants a token, and there is none here."
+    const std::string fact = access_.token.empty() ? "the host at " + url_ + " wants a token, and there is none here."
                                             : "the host at " + url_ + " does not accept our token.";
     throw Unauthorized(fact, "Set RIVERBOX_TOKEN, or put the token into " +
                                  (token_file_.empty() ? "~/.riverbox/token" : token_file_) +

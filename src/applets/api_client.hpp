@@ -22,6 +22,14 @@ namespace riverbox::applets {
 // Configuration of a client command: the file, then --config and --host. Warnings go to stderr. Throws ConfigError, UsageError.
 Config client_config(const Arguments& arguments);
 
+// Where the host is and what we show it there.
+struct HostAccess {
+  std::string url;    // with the fingerprint of its certificate, if it has one
+  std::string token;  // may be empty: the host sees who comes over its unix socket
+};
+// When nobody has named a host: the unix socket of the one on this machine, if it listens there. Throws ConfigError for a token file that others can read.
+HostAccess host_access(const Config& config);
+
 // "node0" -> "http://node0:8000", "node0:9000/" -> "http://node0:9000". Throws UsageError.
 std::string normalised_url(const std::string& text, std::uint16_t default_port);
 
@@ -57,8 +65,8 @@ class ApiClient {
 public:
   explicit ApiClient(const Config& config);
   ~ApiClient();
-  const std::string& url() const { return url_; }
-  const std::string& token() const { return token_; }
+  const std::string& url() const { return access_.url; }
+  const std::string& token() const { return access_.token; }
 
   // All throw HostRefusal (the host's own "detail"), Unauthorized, Forbidden, Unavailable, Timeout, BadData.
   Json get(const std::string& path, std::chrono::milliseconds timeout = std::chrono::seconds(30));
@@ -75,7 +83,8 @@ public:
 
 private:
   std::string get_body(const std::string& path, std::chrono::milliseconds timeout);
-  std::string url_, token_, token_file_;
+  HostAccess access_;
+  std::string url_, token_file_;  // the URL as it is shown
   std::unique_ptr<net::HttpClient> http_;
 };
 

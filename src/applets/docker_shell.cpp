@@ -1,7 +1,7 @@
 // riverbox docker-shell: a terminal in an environment container.
 #include "applets/api_client.hpp"
 #include "applets/commands.hpp"
-#include "net/security.hpp"
+#include "net/url.hpp"
 #include "terminal/client.hpp"
 
 namespace riverbox::applets {
@@ -31,8 +31,9 @@ int run_docker_shell(const Invocation& invocation) {
   options.detach_keys = arguments.value("--detach-keys", options.detach_keys);
   terminal::parse_detach_keys(options.detach_keys);  // a typing error is told before anything is opened
   const Config config = client_config(arguments);
-  options.url = config.url() + "/docker/host/containers/" + path_segment(options.name) + "/terminal";
-  options.token = net::client_token(config);
+  const HostAccess access = host_access(config);
+  options.url = net::at_host(access.url, "/docker/host/containers/" + path_segment(options.name) + "/terminal");
+  options.token = access.token;
   return terminal::run_client(options);
 }
 

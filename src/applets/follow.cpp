@@ -16,6 +16,7 @@
 #include "base/error.hpp"
 #include "base/strings.hpp"
 #include "base/task.hpp"
+#include "net/url.hpp"
 #include "net/websocket.hpp"
 
 namespace riverbox::applets {
@@ -51,8 +52,8 @@ public:
 
   void connect() {
     net::WebSocketRequest request;
-    request.url = options_.url + "/api/tasks/" + id_.str() + "/attach?stdout_from=" + std::to_string(shown_.bytes[0]) +
-                  "&stderr_from=" + std::to_string(shown_.bytes[1]) + (shown_.attempt > 0 ? "&attempt=" + std::to_string(shown_.attempt) : "");
+    request.url = net::at_host(options_.url, "/api/tasks/" + id_.str() + "/attach?stdout_from=" + std::to_string(shown_.bytes[0]) + "&stderr_from=" +
+                                                 std::to_string(shown_.bytes[1]) + (shown_.attempt > 0 ? "&attempt=" + std::to_string(shown_.attempt) : ""));
     if (!options_.token.empty()) request.headers.emplace_back("Authorization", "Bearer " + options_.token);
     request.subprotocols = {kSubprotocol};
     net::connect_websocket(loop_, std::move(request), [this](net::WebSocketResult result) { connected(std::move(result)); });

@@ -10,7 +10,9 @@
 #include "applets/output.hpp"
 #include "applets/serve.hpp"
 #include "base/strings.hpp"
+#include "base/error.hpp"
 #include "base/time.hpp"
+#include "net/certificate.hpp"
 #include "store/classic_import.hpp"
 #include "store/database.hpp"
 
@@ -19,6 +21,13 @@ namespace riverbox::applets {
 namespace {
 
 std::string counted(size_t number, const std::string& what) { return std::to_string(number) + " " + what + (number == 1 ? "" : "s"); }
+
+int print_address(const Config& config) {
+  const auto files = net::certificate_of(config);
+  if (!files) throw ConfigError("this host has no certificate ([security] tls is \"off\")", "Set tls = \"auto\" below [security] in its configuration, and restart it.");
+  write_out("https://" + config.network.host_reachable_address + ":" + std::to_string(config.network.host_port) + "#" + net::fingerprint_of(files->certificate).str() + "\n");
+  return 0;
+}
 
 int import_classic(const Arguments& arguments) {
   const Config config = client_config(arguments);
@@ -52,12 +61,17 @@ const Command& host_command() {
                  "need, in a file only its owner can read (~/.riverbox/token).",
       .options = {config_option(),
                   {.names = "--bind", .value = "ADDRESS", .help = "listen on this address (0.0.0.0)"},
-                  {.names = "--port", .value = "PORT", .help = "listen on this port (8000)"}},
+                  {.names = "--port", .value = "PORT", .help = "listen on this port (8000)"},
+                  i_know_option()},
       .subcommands = {{.name = "backup",
                        .summary = "Copy the database, also while the host runs",
                        .examples = "{host} backup /backup/riverbox-$(date +%F).db",
                        .details = "To go back to it: stop the host, put the file in the place of `database.db_file` and remove that one's -wal and -shm, start it again.",
                        .arguments = {{.name = "FILE", .help = "the copy; nothing is overwritten", .complete = "files"}}},
+                      {.name = "fingerprint",
+                       .summary = "Print the address of this host with the fingerprint of its certificate",
+                       .examples = "export RIVERBOX_HOST=$(ssh node0 {host} fingerprint)",
+                       .details = "With [security] tls = \"auto\" or \"files\". A client or runner that is given this address talks to this host and to nobody else."},
                       {.name = "import-classic",
                        .summary = "Take over the tasks of a HakuRiver host, also while this one runs",
                        .examples = "{host} import-classic ~/hakuriver/cluster_management.db",
@@ -76,9 +90,12 @@ int run_host(const Invocation& invocation) {
     return 0;
   }
   if (arguments.command->name == "import-classic") return import_classic(arguments);
+  if (arguments.command->name == "fingerprint") return print_address(client_config(arguments));
+  Config config = daemon_config(arguments);
+  refuse_open_doors(config, arguments);
   boost::asio::io_context loop(1);
   std::optional<api::HostServer> server;
-  naming_the_port_flag(arguments, [&] { server.emplace(loop, api::HostServerOptions{.config = daemon_config(arguments)}); });
+  naming_the_port_flag(arguments, [&] { server.emplace(loop, api::HostServerOptions{.config = config}); });
   server->start();
   return serve(loop, "host", [&server] { server->stop(); });
 }

@@ -89,6 +89,11 @@ int remove(const Arguments& arguments) {
   return print_message(arguments, api.post(path_of(arguments, "/remove"), {{"force", arguments.has("--force")}}));
 }
 
+bool is_of_this_machine(const std::string& url) {
+  const std::string host = url.substr(std::min(url.find("://"), url.size()));
+  return url.starts_with("unix:") || host.starts_with("://127.") || host.starts_with("://localhost") || host.starts_with("://[::1]");
+}
+
 // The command itself is what goes to stdout: `ssh node1 "$(riverbox node join-command)"`.
 int join_command(const Arguments& arguments) {
   ApiClient api(client_config(arguments));
@@ -96,8 +101,10 @@ int join_command(const Arguments& arguments) {
   if (const auto expires = arguments.find("--expires")) body["expires_seconds"] = option_value("--expires", [&expires] { return parse_duration(*expires); }).count();
   const Json made = api.post("/api/nodes/invite", body);
   if (arguments.has("--json")) return print(made);
-  write_out("riverbox runner join --host " + api.url() + " " + text_of(made, "token") + "\n");
-  if (api.url().find("://127.") != std::string::npos || api.url().find("://localhost") != std::string::npos || api.url().find("://[::1]") != std::string::npos)
+  // The address that works here works elsewhere, unless it means this machine.
+  const std::string url = is_of_this_machine(api.url()) ? text_of(made, "host_url", api.url()) : api.url();
+  write_out("riverbox runner join --host " + url + " " + text_of(made, "token") + "\n");
+  if (is_of_this_machine(url))
     write_err("Other machines do not reach this address: set [network] host_reachable_address, or put the host's name into the command.\n");
   write_err("Run it on each machine that is to become a node, as the user whose Docker it is to use, within " +
             human_duration(body.contains("expires_seconds") ? std::chrono::seconds(body["expires_seconds"].get<std::int64_t>()) : std::chrono::hours(1)) +

@@ -6,6 +6,7 @@
 #include "applets/serve.hpp"
 #include "base/error.hpp"
 #include "net/security.hpp"
+#include "net/url.hpp"
 #include "runner/inventory.hpp"
 #include "runner/joining.hpp"
 
@@ -29,8 +30,7 @@ int join_host(const Arguments& arguments) {
     write_err("This node has joined already, its identity is in " + runner::own_token_file(config).string() + "; nothing was changed.\n");
     return 0;
   }
-  write_err("Joined " + config.url() + " as " + runner::node_name(config) + ". Start it, or start it again: systemctl restart riverbox-runner, or riverbox runner --host " +
-            config.url() + "\n");
+  write_err("Joined " + net::shown_host(config.url()) + " as " + runner::node_name(config) + ". Start it, or start it again: systemctl restart riverbox-runner, or riverbox runner\n");
   return 0;
 }
 
@@ -64,6 +64,7 @@ int run_runner(const Invocation& invocation) {
   const Arguments arguments = parse(runner_command(), invocation);
   if (arguments.command->name == "join") return join_host(arguments);
   Config config = daemon_config(arguments);
+  if (config.host_url.empty() && config.origin["network.host_reachable_address"] == "default") config.host_url = runner::joined_host(config).value_or("");
   std::string token = token_of(config);
   boost::asio::io_context loop(1);
   runner::Runner runner(loop, {.config = std::move(config), .token = std::move(token)});

@@ -15,6 +15,11 @@ namespace riverbox::applets {
 // command has them. Warnings are logged; the default share is made. Throws ConfigError, UsageError.
 Config daemon_config(const Arguments& arguments);
 
+// Without authentication whoever reaches the port is root on every node: then only this machine does, unless it was said that this is known (--i-know). Throws
+// ConfigError when another address was asked for.
+void refuse_open_doors(Config& config, const Arguments& arguments);
+Option i_know_option();
+
 // "port 8000 is in use" gets the flag that helps; other errors pass unchanged. Runs `bind` and returns.
 void naming_the_port_flag(const Arguments& arguments, const std::function<void()>& bind);
 

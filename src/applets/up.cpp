@@ -1,4 +1,5 @@
 // riverbox up: host and runner in one process on this machine, without configuration.
+#include <filesystem>
 #include <optional>
 
 #include "api/host_server.hpp"
@@ -17,11 +18,10 @@ bool is_default(const Config& config, const std::string& key) {
 }
 
 // Where the runner of this process, and this user's commands, reach the server.
-std::string local_url(const Config& config, std::uint16_t port) {
+std::string local_address(const Config& config) {
   const std::string& bind = config.network.host_bind_ip;
   const bool any = bind.empty() || bind == "0.0.0.0" || bind == "::";
-  const std::string address = any ? "127.0.0.1" : bind.find(':') == std::string::npos ? bind : "[" + bind + "]";
-  return "http://" + address + ":" + std::to_string(port);
+  return any ? "127.0.0.1" : bind.find(':') == std::string::npos ? bind : "[" + bind + "]";
 }
 
 void greet(const Invocation& invocation, const Config& config, const std::string& url_of_clients) {
@@ -29,7 +29,7 @@ void greet(const Invocation& invocation, const Config& config, const std::string
   text += "  share  " + config.container_dir().string() + "\n";
   if (config.security.auth != "none") text += "  token  " + config.security.token_file.string() + "  (found by itself on this machine)\n";
   text += "\nTry next, in another terminal:\n";
-  if (url_of_clients != config.host_url) text += "  export RIVERBOX_HOST=" + config.host_url + "\n";
+  if (url_of_clients != config.host_url && !std::filesystem::exists(config.unix_socket())) text += "  export RIVERBOX_HOST=" + config.host_url + "\n";
   text += "  " + invocation.typed("docker") + " create-container python:3.11-slim my-env   # change it with: " +
           invocation.typed("docker-shell") + " my-env\n";
   text += "  " + invocation.typed("docker") + " create-tar my-env\n";
@@ -48,7 +48,8 @@ const Command& up_command() {
                  "names another). Listens on 127.0.0.1 only, unless --bind says otherwise.",
       .options = {config_option(),
                   {.names = "--bind", .value = "ADDRESS", .help = "listen on this address (127.0.0.1)"},
-                  {.names = "--port", .value = "PORT", .help = "listen on this port (8000)"}},
+                  {.names = "--port", .value = "PORT", .help = "listen on this port (8000)"},
+                  i_know_option()},
   };
   return command;
 }
@@ -58,11 +59,12 @@ int run_up(const Invocation& invocation) {
   Config config = daemon_config(arguments);
   const std::string url_of_clients = Config::load(config.file.empty() ? std::nullopt : std::optional(config.file)).url();
   if (is_default(config, "network.host_bind_ip")) config.network.host_bind_ip = "127.0.0.1";
+  refuse_open_doors(config, arguments);
 
   boost::asio::io_context loop(1);
   std::optional<api::HostServer> server;
   naming_the_port_flag(arguments, [&] { server.emplace(loop, api::HostServerOptions{.config = config, .shares_daemon_with_runner = true}); });
-  config.host_url = local_url(config, server->port());
+  config.host_url = server->url(local_address(config));
   runner::Runner runner(loop, {.config = config, .token = server->token()});
   server->start();
   runner.start();

@@ -56,6 +56,7 @@ std::vector<Row> rows_of(Config& c) {
       {"network", "host_port", &c.network.host_port},
       {"network", "host_reachable_address", &c.network.host_reachable_address},
       {"network", "host_ssh_proxy_port", &c.network.host_ssh_proxy_port},
+      {"network", "unix_socket", &c.network.unix_socket},
       {"network", "runner_address", &c.network.runner_address},
       {"network", "runner_port", &c.network.runner_port},
       {"paths", "shared_dir", &c.paths.shared_dir},
@@ -97,6 +98,10 @@ std::vector<Row> rows_of(Config& c) {
       {"security", "auth", &c.security.auth, {"token", "none"}},
       {"security", "token", &c.security.token, {}, true},
       {"security", "token_file", &c.security.token_file},
+      {"security", "tls", &c.security.tls, {"off", "auto", "files"}},
+      {"security", "tls_certificate", &c.security.tls_certificate},
+      {"security", "tls_key", &c.security.tls_key},
+      {"security", "local_users", &c.security.local_users},
       {"security", "allowed_origins", &c.security.allowed_origins},
       {"security", "allowed_hosts", &c.security.allowed_hosts},
       {"runner", "name", &c.runner.name},
@@ -476,6 +481,14 @@ std::string Config::url() const {
   const size_t after_host = text.starts_with('[') ? text.find(']') : 0;
   const bool has_port = after_host != std::string::npos && text.find(':', after_host) != std::string::npos;
   return "http://" + text + (has_port ? "" : ":" + std::to_string(network.host_port));
+}
+
+// systemd makes a folder for it that every user can look into; the state folder is for its owner alone.
+fs::path Config::unix_socket() const {
+  if (network.unix_socket == "none") return {};
+  if (!network.unix_socket.empty()) return absolute_path(network.unix_socket);
+  if (const char* dir = std::getenv("RUNTIME_DIRECTORY"); dir && *dir == '/') return fs::path(std::string(dir, std::strcspn(dir, ":"))) / "host.sock";
+  return paths.state_dir / "host.sock";
 }
 
 fs::path Config::container_dir() const { return paths.shared_dir / docker.container_dir; }

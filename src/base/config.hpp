@@ -18,6 +18,7 @@ struct Config {
     std::uint16_t host_port = 8000;
     std::string host_reachable_address = "127.0.0.1";
     std::uint16_t host_ssh_proxy_port = 8002;
+    std::string unix_socket;           // of the host, for commands on its machine; "none": none; default: see unix_socket()
     std::string runner_address;        // classic; riverbox runners dial in, so it is only shown
     std::uint16_t runner_port = 8001;  // likewise
   } network;
@@ -74,6 +75,9 @@ struct Config {
     std::string auth = "token";  // or "none"
     std::string token;           // given in the file or $RIVERBOX_TOKEN
     std::filesystem::path token_file;  // default ~/.riverbox/token
+    std::string tls = "off";  // or "auto": with a certificate that the host makes for itself; "files": with the two below
+    std::filesystem::path tls_certificate, tls_key;
+    std::vector<std::string> local_users;  // who may come over the unix socket: "NAME:ROLE", "@GROUP:ROLE", "*:ROLE"
     std::vector<std::string> allowed_origins, allowed_hosts;
   } security;
   struct Runner {
@@ -91,6 +95,7 @@ struct Config {
   static Config load(const std::optional<std::filesystem::path>& flag_path);
 
   std::string url() const;                                // of the host, without trailing slash
+  std::filesystem::path unix_socket() const;              // of the host; empty: none
   std::filesystem::path container_dir() const;            // <shared_dir>/<container_dir>
   // Every key with its value as TOML text and origin, in file order: for `riverbox config show`. The token is redacted.
   struct Shown { std::string key, value, origin; };

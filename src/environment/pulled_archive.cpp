@@ -18,6 +18,7 @@
 #include "environment/image_manifest.hpp"
 #include "environment/share.hpp"
 #include "net/http_client.hpp"
+#include "net/url.hpp"
 #include "os/fd.hpp"
 
 namespace riverbox::environment {
@@ -81,8 +82,8 @@ HostRegistry::Answer HostRegistry::get(const EnvironmentName& name, const std::s
   options.headers = {{"Accept", kManifestTypes}};
   options.total_timeout = milliseconds(0);  // the token has the limit
   auto response = client.request("GET", fmt::format("/v2/{}/{}", name.str(), path), {}, options, cancel);
-  check_answer(response, url_);
-  if (response.body.size() > kMaxJsonBytes) throw BadData(fmt::format("the registry of the host at {} answers with {}", url_, human_bytes(response.body.size())));
+  check_answer(response, net::shown_host(url_));
+  if (response.body.size() > kMaxJsonBytes) throw BadData(fmt::format("the registry of the host at {} answers with {}", net::shown_host(url_), human_bytes(response.body.size())));
   return {std::move(response.body), header_of(response, "docker-content-digest"), header_of(response, "riverbox-tarball")};
 }
 
@@ -97,7 +98,7 @@ std::unique_ptr<PulledArchive> HostRegistry::open(const EnvironmentName& name, c
     auto image = describe_pulled(std::move(manifest.body), manifest.digest, std::move(document.body));
     return std::unique_ptr<PulledArchive>(new PulledArchive(*this, name, std::move(manifest.tarball), std::move(image), nameless_file(spool_)));
   } catch (const BadData& error) {
-    throw BadData(fmt::format("the registry of the host at {} has no usable image of '{}': {}", url_, name.str(), error.fact()), error.next());
+    throw BadData(fmt::format("the registry of the host at {} has no usable image of '{}': {}", net::shown_host(url_), name.str(), error.fact()), error.next());
   }
 }
 
@@ -134,7 +135,7 @@ void HostRegistry::download(const EnvironmentName& name, const RegistryBlob& blo
     };
     try {
       const auto response = client.request("GET", fmt::format("/v2/{}/blobs/{}", name.str(), blob.digest), {}, options, cancel);
-      check_answer(response, url_);
+      check_answer(response, net::shown_host(url_));
       if (done == blob.span.size_bytes) break;
       throw BadData(fmt::format("the host sends {} bytes of {}, which has {}", done, blob.digest, blob.span.size_bytes));
     } catch (const Unavailable& error) {

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "net/peer.hpp"
+
 namespace riverbox::net {
 
 struct Request {
@@ -18,7 +20,9 @@ struct Request {
   std::map<std::string, std::string> query;       // decoded; the last of equal keys wins
   std::map<std::string, std::string> headers;     // names in lower case
   std::string body;
-  std::string remote_address;                     // "127.0.0.1:51234"
+  std::string remote_address;                     // "127.0.0.1:51234"; "unix:1000:2345" (user, process)
+  std::optional<LocalUser> local_user;            // it came over the unix socket
+  bool secure = false;                            // it came through TLS
   const std::string* header(std::string_view lower_name) const;
 };
 

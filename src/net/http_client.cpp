@@ -2,7 +2,6 @@
 
 #include <curl/curl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <exception>
@@ -12,6 +11,7 @@
 #include "base/error.hpp"
 #include "base/strings.hpp"
 #include "config.h"
+#include "net/tls.hpp"
 #include "net/url.hpp"
 
 namespace riverbox::net {
@@ -34,13 +34,10 @@ using HeaderList = std::unique_ptr<curl_slist, ListDeleter>;
 
 void append(HeaderList& list, const std::string& line) { list.reset(curl_slist_append(list.release(), line.c_str())); }
 
-// A static libcurl has no built-in bundle, because distributions disagree about where it lies.
-const char* ca_bundle() {
-  const char* named = getenv("SSL_CERT_FILE");
-  if (named && *named) return named;
-  for (const char* path : {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"})
-    if (access(path, R_OK) == 0) return path;
-  return nullptr;
+// libcurl asks for it while it makes its context; the pin lives as long as the client.
+CURLcode pin_context(CURL*, void* context, void* pin) {
+  check_pin(static_cast<ssl_ctx_st*>(context), *static_cast<const Fingerprint*>(pin));
+  return CURLE_OK;
 }
 
 // What one request collects. The callbacks are C: an exception waits here until curl has returned.
@@ -97,7 +94,7 @@ void init_curl_once() {
 }  // namespace
 
 struct HttpClient::Impl {
-  std::string base_url, token;
+  std::string base_url, shown_base, token;
   HttpUrl url;
   // The multi handle keeps the connections, and its poll lets us look at the cancel token, which curl_easy_perform
   // would do once a second.
@@ -138,8 +135,8 @@ struct HttpClient::Impl {
     curl_easy_setopt(c, CURLOPT_HEADERDATA, &transfer);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, &Transfer::body);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, &transfer);
-    if (url.secure())
-      if (const char* bundle = ca_bundle()) curl_easy_setopt(c, CURLOPT_CAINFO, bundle);
+    if (!url.unix_socket.empty()) curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, url.unix_socket.c_str());
+    if (url.secure()) trust(c);
     if (method == "HEAD") {
       curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
     } else if (method != "GET" || !body.empty()) {
@@ -147,6 +144,17 @@ struct HttpClient::Impl {
       curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
       curl_easy_setopt(c, CURLOPT_POSTFIELDS, body.data());
       curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method.c_str());
+    }
+  }
+
+  void trust(CURL* c) {
+    curl_easy_setopt(c, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
+    if (url.pin) {
+      curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);  // the pinned one belongs to one host alone
+      curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, pin_context);
+      curl_easy_setopt(c, CURLOPT_SSL_CTX_DATA, &*url.pin);
+    } else if (const char* bundle = ca_bundle()) {
+      curl_easy_setopt(c, CURLOPT_CAINFO, bundle);
     }
   }
 
@@ -170,7 +178,7 @@ struct HttpClient::Impl {
   }
 
   [[noreturn]] void fail(CURLcode code, const std::string& what, const Options& options, const char* details) const {
-    const std::string where = fmt::format("{}://{}", url.scheme, url.authority());
+    const std::string where = shown_base;
     const std::string start = "Start it with `riverbox host` (or `riverbox up`), or name another with --host URL.";
     long os_error = 0;
     curl_off_t ready_us = 0;
@@ -187,8 +195,13 @@ struct HttpClient::Impl {
         throw Unavailable(fmt::format("cannot reach the host at {}: {}", where, reason), start);
       case CURLE_PEER_FAILED_VERIFICATION:
       case CURLE_SSL_CACERT_BADFILE:
+        if (url.pin)
+          throw Unavailable(fmt::format("cannot trust the host at {}: its certificate has another fingerprint than {}", where, url.pin->str()),
+                            "On the host, `riverbox host fingerprint` prints the right address. If nobody has changed its certificate, somebody else answers in its place.");
+        throw Unavailable(fmt::format("cannot trust the host at {}: {}", where, *details ? details : reason),
+                          "For the certificate that a host makes for itself, use the address with the fingerprint: `riverbox host fingerprint` prints it on the host.");
       case CURLE_SSL_CONNECT_ERROR:
-        throw Unavailable(fmt::format("cannot reach the host at {}: {}", where, reason), "Check the address and its certificate.");
+        throw Unavailable(fmt::format("cannot reach the host at {}: {}", where, *details ? details : reason), "Does it speak TLS there? If [security] tls is off on the host, write http:// instead.");
       default:
         throw Unavailable(fmt::format("{} failed: the connection to the host at {} broke: {}", what, where, reason),
                           "Check that the host is running (`riverbox doctor`), then try again.");
@@ -202,6 +215,7 @@ HttpClient::HttpClient(std::string base_url, std::string bearer_token) : impl_(s
   impl_->url = HttpUrl::parse(base_url);
   const std::string path = impl_->url.target == "/" ? "" : impl_->url.target;
   impl_->base_url = fmt::format("{}://{}{}", impl_->url.scheme, impl_->url.authority(), path);
+  impl_->shown_base = impl_->url.unix_socket.empty() ? fmt::format("{}://{}", impl_->url.scheme, impl_->url.authority()) : "unix://" + impl_->url.unix_socket;
   impl_->token = std::move(bearer_token);
   impl_->multi.reset(curl_multi_init());
   impl_->easy.reset(curl_easy_init());

@@ -22,10 +22,11 @@ constexpr size_t kReadBytes = 4 << 10, kBodyReadBytes = 64 << 10;
 constexpr size_t kKeptBufferBytes = 16 << 10;  // of an idle connection
 constexpr size_t kMaxUnparsedBytes = 128 << 10;  // more than the head may have; the parser does not bound chunk headers
 constexpr int kLingerMs = 5000;
+constexpr char kTlsHandshake = 0x16;  // the type of the first record (RFC 8446 5.1)
 
 // A stream may be silent for hours (`logs --follow`): the kernel finds out when the machine at the other end has vanished.
-void enable_keepalive(asio::ip::tcp::socket& socket) {
-  const int fd = socket.native_handle(), on = 1, idle = 60, interval = 15, count = 4;
+void enable_keepalive(int fd) {
+  const int on = 1, idle = 60, interval = 15, count = 4;
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
@@ -34,15 +35,36 @@ void enable_keepalive(asio::ip::tcp::socket& socket) {
 
 }  // namespace
 
-HttpConnection::HttpConnection(asio::ip::tcp::socket socket, std::shared_ptr<HttpContext> context)
-    : socket_(std::move(socket)), timer_(context->loop), context_(std::move(context)),
-      slot_(std::make_unique<Slot>(context_->open_connections)) {
-  error_code ec;
-  socket_.set_option(asio::ip::tcp::no_delay(true), ec);
-  enable_keepalive(socket_);
-  const auto peer = socket_.remote_endpoint(ec);
-  if (!ec) remote_address_ = peer.address().is_v6() ? fmt::format("[{}]:{}", peer.address().to_string(), peer.port())
-                                                    : fmt::format("{}:{}", peer.address().to_string(), peer.port());
+unsigned Occupancy::total() const {
+  const std::lock_guard lock(mutex_);
+  return total_;
+}
+
+unsigned Occupancy::of(const std::string& machine) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = by_machine_.find(machine);
+  return found == by_machine_.end() ? 0 : found->second;
+}
+
+Slot::Slot(std::shared_ptr<Occupancy> occupancy, std::string machine) : occupancy_(std::move(occupancy)), machine_(std::move(machine)) {
+  const std::lock_guard lock(occupancy_->mutex_);
+  ++occupancy_->total_;
+  if (!machine_.empty()) ++occupancy_->by_machine_[machine_];
+}
+
+Slot::~Slot() {
+  const std::lock_guard lock(occupancy_->mutex_);
+  --occupancy_->total_;
+  const auto found = occupancy_->by_machine_.find(machine_);
+  if (found != occupancy_->by_machine_.end() && --found->second == 0) occupancy_->by_machine_.erase(found);
+}
+
+HttpConnection::HttpConnection(Stream::Socket socket, Peer peer, std::shared_ptr<HttpContext> context)
+    : stream_(std::move(socket)), peer_(std::move(peer)), timer_(context->loop), context_(std::move(context)),
+      slot_(std::make_unique<Slot>(context_->occupancy, peer_.machine)) {
+  const int fd = stream_.socket().native_handle(), on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  enable_keepalive(fd);
 }
 
 HttpConnection::~HttpConnection() = default;
@@ -53,10 +75,30 @@ void HttpConnection::start() {
   read_more();
 }
 
-void HttpConnection::start_refusing() {
+void HttpConnection::start_tls() {
+  state_ = State::securing;
+  set_deadline(context_->options.header_timeout_ms);
+  arm_timer();
+  stream_.socket().async_wait(Stream::Socket::wait_read, [self = shared_from_this()](error_code ec) {
+    if (self->state_ != State::securing) return;
+    char first = 0;
+    if (ec || ::recv(self->stream_.socket().native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1) return self->close();
+    if (first != kTlsHandshake) return self->refuse(400, "this port speaks TLS only; use https:// (and for clients and runners of riverbox the address that `riverbox host fingerprint` prints)");
+    self->stream_.handshake(self->context_->options.tls, "", [self](error_code failed) {
+      if (self->state_ != State::securing) return;
+      if (failed) return self->close();
+      self->state_ = State::idle;
+      self->set_deadline(self->context_->options.header_timeout_ms);
+      self->read_more();
+    });
+  });
+}
+
+void HttpConnection::start_refusing(std::string_view why) {
+  if (context_->options.tls && !peer_.user) return close();  // the words would be sent after a handshake, which is what there is no room for
   set_deadline(kLingerMs);
   arm_timer();
-  refuse(503, "this server has too many open connections; try again later");
+  refuse(503, why);
 }
 
 void HttpConnection::close() {
@@ -65,8 +107,7 @@ void HttpConnection::close() {
   state_ = State::closed;
   leave_exchange();
   timer_.cancel();
-  error_code ec;
-  socket_.close(ec);
+  stream_.close();
   context_->closed(*this);
 }
 
@@ -75,7 +116,7 @@ void HttpConnection::close() {
 void HttpConnection::read_more() {
   if (state_ == State::idle && in_.size() == 0 && in_.capacity() > kKeptBufferBytes) in_.shrink_to_fit();
   auto room = in_.prepare(head_seen_ ? kBodyReadBytes : kReadBytes);
-  socket_.async_read_some(room, [self = shared_from_this()](error_code ec, size_t bytes) { self->on_read(ec, bytes); });
+  stream_.async_read_some(room, [self = shared_from_this()](error_code ec, size_t bytes) { self->on_read(ec, bytes); });
 }
 
 void HttpConnection::on_read(error_code ec, size_t bytes) {
@@ -115,11 +156,11 @@ bool HttpConnection::accept_head() {
     refuse(refusal.status, refusal.detail);
     return false;
   }
-  if (parser_->expects_continue() && parser_->has_body() && in_.size() == 0) {
+  if (parser_->expects_continue() && parser_->has_body() && in_.size() == 0 && !stream_.secure()) {
     // 25 bytes fit into the buffer of a socket that waits for its first answer byte; should they not, the client goes
-    // on by itself after a moment (RFC 9110 10.1.1).
+    // on by itself after a moment (RFC 9110 10.1.1), and so it does through TLS.
     static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-    [[maybe_unused]] auto sent = ::send(socket_.native_handle(), kContinue.data(), kContinue.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    [[maybe_unused]] auto sent = ::send(stream_.socket().native_handle(), kContinue.data(), kContinue.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   }
   return true;
 }
@@ -132,7 +173,9 @@ void HttpConnection::dispatch() {
   exchange_->keep_alive = parser_->keep_alive();
   exchange_->http_1_0 = parser_->http_1_0();
   const bool had_body = parser_->has_body();
-  Request request = parser_->take_request(remote_address_);
+  Request request = parser_->take_request(peer_.address);
+  request.local_user = peer_.user;
+  request.secure = stream_.secure();
   parser_.reset();
   head_seen_ = false;
   if (request.method == "HEAD") {
@@ -185,7 +228,7 @@ void HttpConnection::hand_over(Request request, Accept accept) {
   options.max_message_bytes = context_->options.max_message_bytes;
   options.timing = context_->options.websocket;
   options.slot = std::move(slot_);
-  accept_websocket(std::move(socket_), request, std::move(options),
+  accept_websocket(std::move(stream_), request, std::move(options),
                    [context = context_, opened = std::move(accept.opened)](std::shared_ptr<WebSocket> socket) {
                      context->upgraded(socket);
                      if (opened) opened(std::move(socket));
@@ -234,7 +277,7 @@ void HttpConnection::pump_stream(const std::shared_ptr<Exchange>& exchange) {
   if (failed) {
     // With a reset, because a body that ends with the connection would look complete.
     error_code ec;
-    socket_.set_option(asio::socket_base::linger(true, 0), ec);
+    stream_.socket().set_option(asio::socket_base::linger(true, 0), ec);
     return close();
   }
   if (finished) return finish_response();
@@ -251,7 +294,7 @@ void HttpConnection::write(std::string head, std::string body) {
 void HttpConnection::write_some() {
   const size_t of_head = std::min(written_, out_[0].size());
   const std::array<asio::const_buffer, 2> rest{asio::buffer(out_[0]) + of_head, asio::buffer(out_[1]) + (written_ - of_head)};
-  socket_.async_write_some(rest, [self = shared_from_this()](error_code ec, size_t bytes) {
+  stream_.async_write_some(rest, [self = shared_from_this()](error_code ec, size_t bytes) {
     if (self->state_ == State::closed) return;
     if (ec) return self->close();
     self->set_deadline(self->context_->options.idle_timeout_ms);  // a slow reader may take long, but it has to read
@@ -299,14 +342,21 @@ void HttpConnection::leave_exchange() {
 
 // While a stream has nothing to send, only reading tells that the client has left.
 void HttpConnection::watch_for_hangup() {
-  socket_.async_wait(asio::ip::tcp::socket::wait_read, [self = shared_from_this(), exchange = exchange_](error_code ec) {
+  stream_.socket().async_wait(Stream::Socket::wait_read, [self = shared_from_this(), exchange = exchange_](error_code ec) {
     if (ec || self->state_ != State::streaming || exchange != self->exchange_) return;
     char byte;
-    const ssize_t seen = ::recv(self->socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    const ssize_t seen = ::recv(self->stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     if (seen == 0 || (seen < 0 && errno != EAGAIN && errno != EINTR)) return self->close();
     if (seen < 0) self->watch_for_hangup();
-    // seen > 0: the next request waits already; from here on only a failing write tells.
+    // seen > 0: the next request waits already, or the goodbye of TLS, which ends with the connection: on_timer() looks.
   });
+}
+
+// Whether the other half of the connection has ended, whatever lies unread before its end.
+bool HttpConnection::peer_has_gone() {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  return getsockopt(stream_.socket().native_handle(), IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_state == TCP_CLOSE_WAIT;
 }
 
 // Ends our half and reads on for a while: closing with bytes unread would reset the connection, and the client might
@@ -314,21 +364,9 @@ void HttpConnection::watch_for_hangup() {
 void HttpConnection::linger() {
   state_ = State::lingering;
   parser_.reset();
-  error_code ec;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ec);
-  if (ec) return close();
   set_deadline(kLingerMs);
   arm_timer();
-  discard_more();
-}
-
-void HttpConnection::discard_more() {
-  in_.clear();
-  socket_.async_read_some(in_.prepare(kReadBytes), [self = shared_from_this()](error_code ec, size_t) {
-    if (self->state_ == State::closed) return;
-    if (ec) return self->close();
-    self->discard_more();
-  });
+  stream_.finish([self = shared_from_this()](error_code) { self->close(); });
 }
 
 // ---- time
@@ -351,9 +389,10 @@ void HttpConnection::on_timer() {
   if (late && state_ == State::reading) {
     // Not over the read that is still under way: its buffer is ours no more once we linger.
     error_code ec;
-    socket_.cancel(ec);
+    stream_.socket().cancel(ec);
   }
   if (late && state_ != State::reading) return close();
+  if (state_ == State::streaming && peer_has_gone()) return close();
   if (late) refuse(408, "the request took too long to arrive");
   arm_timer();
 }

@@ -2,7 +2,6 @@
 // Pipelined requests therefore wait in the socket and are answered in order. Loop thread only, but for Gate and Exchange.
 #pragma once
 #include <array>
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -10,14 +9,15 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 
 #include "net/http.hpp"
 #include "net/server.hpp"
+#include "net/stream.hpp"
 
 namespace riverbox::net {
 
@@ -39,16 +39,30 @@ private:
   bool open_ = true;
 };
 
+// How many connections there are, in all and of each machine. Thread-safe.
+class Occupancy {
+public:
+  unsigned total() const;
+  unsigned of(const std::string& machine) const;
+
+private:
+  friend class Slot;
+  mutable std::mutex mutex_;
+  unsigned total_ = 0;
+  std::unordered_map<std::string, unsigned> by_machine_;
+};
+
 // Counts a connection while it lives.
 class Slot {
 public:
-  explicit Slot(std::shared_ptr<std::atomic<unsigned>> count) : count_(std::move(count)) { ++*count_; }
-  ~Slot() { --*count_; }
+  Slot(std::shared_ptr<Occupancy> occupancy, std::string machine);
+  ~Slot();
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
 
 private:
-  std::shared_ptr<std::atomic<unsigned>> count_;
+  std::shared_ptr<Occupancy> occupancy_;
+  std::string machine_;
 };
 
 // One request and its answer, shared by the connection (loop thread) and the responder (any thread). Holds nothing of
@@ -73,18 +87,20 @@ struct HttpContext {
   ServerOptions options;
   Handlers handlers;
   std::shared_ptr<Gate> gate;
-  std::shared_ptr<std::atomic<unsigned>> open_connections;
+  std::shared_ptr<Occupancy> occupancy;
   std::function<void(HttpConnection&)> closed;                             // forget it
   std::function<void(std::shared_ptr<WebSocket>)> upgraded;                // keep an eye on it
 };
 
 class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
 public:
-  HttpConnection(boost::asio::ip::tcp::socket socket, std::shared_ptr<HttpContext> context);
+  HttpConnection(Stream::Socket socket, Peer peer, std::shared_ptr<HttpContext> context);
   ~HttpConnection();
   void start();
+  // The first byte tells whether the client speaks TLS: one that does not is told so, in its own words.
+  void start_tls();
   // Answers 503 without reading anything.
-  void start_refusing();
+  void start_refusing(std::string_view why);
   void close();
 
   // For the responder; nothing happens unless `exchange` is the one being handled.
@@ -94,7 +110,7 @@ public:
 
 private:
   using Clock = std::chrono::steady_clock;
-  enum class State { idle, reading, handling, writing, streaming, lingering, closed };
+  enum class State { securing, idle, reading, handling, writing, streaming, lingering, closed };
 
   void read_more();
   void on_read(boost::system::error_code ec, size_t bytes);
@@ -111,13 +127,14 @@ private:
   void finish_response();
   void leave_exchange();
   void watch_for_hangup();
+  bool peer_has_gone();
   void linger();
-  void discard_more();
   void set_deadline(int milliseconds);
   void arm_timer();
   void on_timer();
 
-  boost::asio::ip::tcp::socket socket_;
+  Stream stream_;
+  Peer peer_;
   boost::asio::steady_timer timer_;
   std::shared_ptr<HttpContext> context_;
   std::unique_ptr<Slot> slot_;
@@ -131,7 +148,6 @@ private:
 
   std::array<std::string, 2> out_;
   size_t written_ = 0;
-  std::string remote_address_;
 };
 
 // Status line, headers and the empty line. `length` absent: chunked, or up to the end of the connection for HTTP/1.0.

@@ -54,6 +54,7 @@ std::string format_head(const Response& response, std::optional<std::uint64_t> l
     else if (!http_1_0)
       head += "Transfer-Encoding: chunked\r\n";
   }
+  head += "X-Content-Type-Options: nosniff\r\n";  // what a task has printed is no page
   for (const auto& [name, value] : response.headers)
     if (!is_framing(name)) fmt::format_to(out, "{}: {}\r\n", one_line(name), one_line(value));
   if (!keep_alive)

@@ -1,9 +1,13 @@
 #include "net/listener.hpp"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -90,18 +94,46 @@ std::optional<std::string> port_owner(std::uint16_t port) {
   return std::nullopt;
 }
 
-tcp::acceptor open_listener(asio::io_context& loop, const std::string& address, std::uint16_t port) {
+Listener open_listener(asio::io_context& loop, const std::string& address, std::uint16_t port) {
   const tcp::endpoint endpoint(parse_address(address), port);
-  tcp::acceptor acceptor(loop);
+  Listener listener(loop);
   boost::system::error_code ec;
-  acceptor.open(endpoint.protocol(), ec);
+  listener.open(endpoint.protocol(), ec);
   // A restarted host must get its port back although old connections are still in TIME_WAIT.
-  if (!ec) acceptor.set_option(tcp::acceptor::reuse_address(true), ec);
-  if (!ec && endpoint.address().is_v6()) acceptor.set_option(asio::ip::v6_only(false), ec);
-  if (!ec) acceptor.bind(endpoint, ec);
-  if (!ec) acceptor.listen(kBacklog, ec);
+  if (!ec) listener.set_option(Listener::reuse_address(true), ec);
+  if (!ec && endpoint.address().is_v6()) listener.set_option(asio::ip::v6_only(false), ec);
+  if (!ec) listener.bind(endpoint, ec);
+  if (!ec) listener.listen(kBacklog, ec);
   if (ec) refuse(address, port, ec);
-  return acceptor;
+  return listener;
+}
+
+Listener open_unix_listener(asio::io_context& loop, const fs::path& path) {
+  const auto fail = [&](const std::string& why) {
+    throw Unavailable(fmt::format("cannot listen on the unix socket {}: {}", path.string(), why), "Set network.unix_socket to another path, or to \"none\".");
+  };
+  if (path.native().size() >= sizeof(sockaddr_un::sun_path)) fail("the path is longer than the kernel takes");
+  const asio::local::stream_protocol::endpoint endpoint(path.native());
+  boost::system::error_code ec, nobody;
+  asio::local::stream_protocol::socket probe(loop);
+  probe.connect(endpoint, nobody);
+  if (!nobody) fail("somebody listens there already");
+  if (nobody == asio::error::connection_refused) ::unlink(path.c_str());
+  Listener listener(loop);
+  listener.open(endpoint.protocol(), ec);
+  if (!ec) listener.bind(endpoint, ec);
+  if (!ec && ::chmod(path.c_str(), 0666) != 0) ec.assign(errno, boost::system::system_category());
+  if (!ec) listener.listen(kBacklog, ec);
+  if (ec) fail(ec.message());
+  return listener;
+}
+
+std::uint16_t port_of(const Listener& listener) {
+  const auto endpoint = listener.local_endpoint();
+  const auto* address = reinterpret_cast<const sockaddr*>(endpoint.data());
+  if (address->sa_family == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in*>(address)->sin_port);
+  if (address->sa_family == AF_INET6) return ntohs(reinterpret_cast<const sockaddr_in6*>(address)->sin6_port);
+  return 0;
 }
 
 }  // namespace riverbox::net

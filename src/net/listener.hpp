@@ -1,18 +1,25 @@
-// The listening socket, and words for why there is none.
+// Sockets that listen, and what to say when they cannot.
 #pragma once
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 
 namespace riverbox::net {
 
-// Bound and listening. Throws InvalidInput for a bad address, Unavailable when the port cannot be had.
-boost::asio::ip::tcp::acceptor open_listener(boost::asio::io_context& loop, const std::string& address, std::uint16_t port);
+using Listener = boost::asio::basic_socket_acceptor<boost::asio::generic::stream_protocol>;
 
-// "riverbox (pid 4711)" for the process that listens on this TCP port, as far as /proc lets us see it.
+// "nginx (pid 512)"; nullopt when nobody listens there or the owner is another user's process that cannot be looked into.
 std::optional<std::string> port_owner(std::uint16_t port);
+// Listens now. Throws Unavailable (in use, and by whom; no permission; no such address), InvalidInput for what is no address. Port 0: any that is free.
+Listener open_listener(boost::asio::io_context& loop, const std::string& address, std::uint16_t port);
+// A unix socket that every local user may connect to: who they are is asked of the kernel. One that a process which is gone has left there is replaced. Throws
+// Unavailable when somebody listens there or it cannot be made. Whoever opens it removes it.
+Listener open_unix_listener(boost::asio::io_context& loop, const std::filesystem::path& path);
+std::uint16_t port_of(const Listener& listener);
 
 }  // namespace riverbox::net

@@ -83,7 +83,7 @@ std::string machine_name() {
 
 }  // namespace
 
-AccessPolicy::AccessPolicy(const Config& config, FindIdentity find) : find_(std::move(find)) {
+AccessPolicy::AccessPolicy(const Config& config, Finders find) : find_(std::move(find)) {
   hosts_ = {"localhost", machine_name(), machine_name().substr(0, machine_name().find('.'))};
   auto add_host = [this](const std::string& text, const char* key) {
     if (text.empty()) return;
@@ -108,24 +108,47 @@ AccessPolicy::AccessPolicy(const Config& config, FindIdentity find) : find_(std:
 }
 
 std::optional<Identity> AccessPolicy::identify(const Request& request) const {
-  if (!find_) return kNobodyInParticular;
+  if (!requires_token()) return kNobodyInParticular;
   if (const std::string* header = request.header("authorization")) {
     const auto given = bearer_token(*header);
-    return given ? find_(*given) : std::nullopt;
+    return given ? find_.token(*given) : std::nullopt;
   }
-  // A browser cannot give a WebSocket or an EventSource headers.
-  if (!lists_token(request.header("upgrade"), "websocket") && !lists_token(request.header("accept"), "text/event-stream")) return std::nullopt;
-  const auto given = request.query.find("token");
-  return given != request.query.end() ? find_(given->second) : std::nullopt;
+  if (auto found = identify_browser(request)) return found;
+  return request.local_user && find_.local ? find_.local(*request.local_user) : std::nullopt;
+}
+
+std::optional<Identity> AccessPolicy::identify_browser(const Request& request) const {
+  const bool upgrade = lists_token(request.header("upgrade"), "websocket");
+  // It cannot give a WebSocket or an EventSource headers.
+  if (upgrade || lists_token(request.header("accept"), "text/event-stream"))
+    if (const auto given = request.query.find("token"); given != request.query.end()) return find_.token(given->second);
+  if (upgrade) {
+    const auto ticket = request.query.find("ticket");
+    return ticket != request.query.end() && find_.ticket ? find_.ticket(ticket->second, request.path) : std::nullopt;
+  }
+  const bool changes = request.method != "GET";
+  const auto session = changes && !request.header("origin") ? std::nullopt : session_cookie(request);
+  return session ? find_.token(*session) : std::nullopt;
+}
+
+std::optional<std::string> session_cookie(const Request& request) {
+  const std::string* header = request.header("cookie");
+  if (!header) return std::nullopt;
+  for (const std::string& part : split(*header, ';')) {
+    const std::string_view pair = trim(part);
+    const size_t equals = pair.find('=');
+    if (equals != std::string_view::npos && pair.substr(0, equals) == kSessionCookie) return std::string(pair.substr(equals + 1));
+  }
+  return std::nullopt;
 }
 
 std::optional<Identity> AccessPolicy::identify_puller(const Request& request) const {
-  if (!find_) return kNobodyInParticular;
+  if (!requires_token()) return kNobodyInParticular;
   const std::string* header = request.header("authorization");
   if (!header) return std::nullopt;
   auto given = bearer_token(*header);
   if (!given) given = basic_password(*header);
-  return given ? find_(*given) : std::nullopt;
+  return given ? find_.token(*given) : std::nullopt;
 }
 
 std::optional<Response> AccessPolicy::check_origin(const Request& request) const {

@@ -24,15 +24,24 @@ std::string read_or_create_token(const std::filesystem::path& path);
 // The token this client or runner shall send: config (flag, environment, file) first, else the token file; "" when there is none.
 std::string client_token(const Config& config);
 
+// The cookie in which a browser keeps its session, which is a token as any other.
+inline constexpr std::string_view kSessionCookie = "riverbox_session";
+std::optional<std::string> session_cookie(const Request& request);
+
 class AccessPolicy {
 public:
-  // Whose token it is; any thread, must not block.
-  using FindIdentity = std::function<std::optional<Identity>(const std::string& token)>;
-  // Without `find` authentication is off. Host names that are always right: localhost, IP addresses, this machine's name,
-  // network.host_reachable_address, security.allowed_hosts.
-  AccessPolicy(const Config& config, FindIdentity find);
-  bool requires_token() const { return find_ != nullptr; }
-  // Who asks; nullopt: nobody that we know. The token may also come as "?token=" on a WebSocket upgrade and from an EventSource.
+  // How somebody is found; any thread, must not block.
+  struct Finders {
+    std::function<std::optional<Identity>(const std::string& token)> token;  // whose it is; not given: authentication is off
+    std::function<std::optional<Identity>(const LocalUser& user)> local;     // who comes over the unix socket
+    std::function<std::optional<Identity>(const std::string& ticket, const std::string& path)> ticket;  // who was given it for this path; good once
+  };
+  // Host names that are always right: localhost, IP addresses, this machine's name, network.host_reachable_address, security.allowed_hosts.
+  AccessPolicy(const Config& config, Finders find);
+  bool requires_token() const { return find_.token != nullptr; }
+  // Who asks; nullopt: nobody that we know. A token in a header counts first. A browser has its session's cookie instead, which opens no WebSocket and changes nothing
+  // unless the request says from which page it comes (check_origin has looked at that). For a WebSocket it has a ticket, or as old dashboards "?token=", which an
+  // EventSource may have as well. Last comes the user at the other end of a unix socket.
   std::optional<Identity> identify(const Request& request) const;
   // The same for the registry, whose clients send the token as the password of any user (RFC 7617) or as a bearer token.
   std::optional<Identity> identify_puller(const Request& request) const;
@@ -41,7 +50,9 @@ public:
   std::optional<Response> check_origin(const Request& request) const;
 
 private:
-  FindIdentity find_;
+  std::optional<Identity> identify_browser(const Request& request) const;
+
+  Finders find_;
   std::vector<std::string> hosts_, origins_;
 };
 

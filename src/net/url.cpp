@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "base/strings.hpp"
 
@@ -13,9 +15,23 @@ namespace {
                      "Write it as http://HOST:PORT, for example http://127.0.0.1:8000.");
 }
 
+constexpr std::string_view kUnix = "unix://", kPin = "#sha256:";
+
+// The path of the socket ends at the colon, or at the end.
+HttpUrl parse_unix(std::string_view text) {
+  const std::string_view rest = text.substr(kUnix.size());
+  const size_t colon = rest.find(':');
+  HttpUrl url{.scheme = "http", .host = "localhost", .port = 80, .target = "/", .unix_socket = std::string(rest.substr(0, colon)), .pin = {}};
+  if (!url.unix_socket.starts_with('/')) refuse(text, "the path of a unix socket begins with /, as in unix:///run/riverbox/host.sock");
+  if (colon != std::string_view::npos && colon + 1 < rest.size()) url.target = rest.substr(colon + 1);
+  if (!url.target.starts_with('/')) refuse(text, "after the path of the socket comes a colon and a path that begins with /");
+  return url;
+}
+
 }  // namespace
 
 HttpUrl HttpUrl::parse(std::string_view text) {
+  if (text.starts_with(kUnix)) return parse_unix(text);
   HttpUrl url;
   std::string_view rest = text;
   const size_t scheme_end = rest.find("://");
@@ -33,7 +49,12 @@ HttpUrl HttpUrl::parse(std::string_view text) {
   const size_t path = rest.find_first_of("/?#");
   std::string_view authority = rest.substr(0, path);
   std::string_view tail = path == std::string_view::npos ? "" : rest.substr(path);
-  url.target = (tail.starts_with('/') ? "" : "/") + std::string(tail.substr(0, tail.find('#')));
+  const size_t fragment = tail.find('#');
+  url.target = (tail.starts_with('/') ? "" : "/") + std::string(tail.substr(0, fragment));
+  if (fragment != std::string_view::npos && tail.substr(fragment).starts_with(kPin)) {
+    if (!url.secure()) refuse(text, "a fingerprint needs https");
+    url.pin = Fingerprint::parse(tail.substr(fragment + 1));
+  }
 
   if (authority.find('@') != std::string_view::npos) refuse(text, "a user name is not supported; give the token instead");
   std::string_view port;
@@ -62,6 +83,17 @@ std::string HttpUrl::authority() const {
   return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port);
 }
 
-std::string HttpUrl::str() const { return fmt::format("{}://{}{}", scheme, authority(), target.substr(0, target.find('?'))); }
+std::string HttpUrl::str() const {
+  const std::string path = target.substr(0, target.find('?'));
+  return unix_socket.empty() ? fmt::format("{}://{}{}", scheme, authority(), path) : fmt::format("{}{}:{}", kUnix, unix_socket, path);
+}
+
+std::string at_host(std::string_view host_url, std::string_view target) {
+  const size_t pin = std::min(host_url.find(kPin), host_url.size());
+  const bool first_after_socket = host_url.starts_with(kUnix) && host_url.find(':', kUnix.size()) == std::string_view::npos;
+  return fmt::format("{}{}{}{}", host_url.substr(0, pin), first_after_socket ? ":" : "", target, host_url.substr(pin));
+}
+
+std::string shown_host(std::string_view host_url) { return std::string(host_url.substr(0, host_url.find(kPin))); }
 
 }  // namespace riverbox::net

@@ -55,7 +55,7 @@ std::uint16_t code_of(const error_code& ec) {
 
 class Connection final : public WebSocket, public std::enable_shared_from_this<Connection> {
 public:
-  Connection(Stream stream, std::string subprotocol, std::uint64_t max_message_bytes, WebSocketTiming timing, std::shared_ptr<void> slot)
+  Connection(WsStream stream, std::string subprotocol, std::uint64_t max_message_bytes, WebSocketTiming timing, std::shared_ptr<void> slot)
       : stream_(std::move(stream)), timer_(stream_.get_executor()), subprotocol_(std::move(subprotocol)), timing_(timing),
         slot_(std::move(slot)) {
     stream_.read_message_max(max_message_bytes);
@@ -229,8 +229,7 @@ private:
     final_code_ = code;
     final_reason_ = std::move(reason);
     timer_.cancel();
-    error_code ec;
-    stream_.next_layer().close(ec);
+    stream_.next_layer().close();
     if (!writing_) drop_queue();  // else its buffer is still in use
     slot_.reset();
     if (started_) tell_closed();
@@ -282,7 +281,7 @@ private:
     arm_timer();
   }
 
-  Stream stream_;
+  WsStream stream_;
   asio::steady_timer timer_;
   const std::string subprotocol_;
   const WebSocketTiming timing_;
@@ -312,13 +311,13 @@ private:
 
 }  // namespace
 
-void prepare(Stream& stream) {
+void prepare(WsStream& stream) {
   stream.set_option(ws::stream_base::timeout{ws::stream_base::none(), ws::stream_base::none(), false});
   stream.auto_fragment(false);
   stream.write_buffer_bytes(kWriteBufferBytes);
 }
 
-std::shared_ptr<WebSocket> make_websocket(Stream stream, std::string subprotocol, std::uint64_t max_message_bytes, WebSocketTiming timing,
+std::shared_ptr<WebSocket> make_websocket(WsStream stream, std::string subprotocol, std::uint64_t max_message_bytes, WebSocketTiming timing,
                                           std::shared_ptr<void> slot) {
   return std::make_shared<Connection>(std::move(stream), std::move(subprotocol), max_message_bytes, timing, std::move(slot));
 }

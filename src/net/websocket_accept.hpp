@@ -4,9 +4,8 @@
 #include <memory>
 #include <string>
 
-#include <boost/asio/ip/tcp.hpp>
-
 #include "net/http.hpp"
+#include "net/stream.hpp"
 #include "net/websocket.hpp"
 
 namespace riverbox::net {
@@ -18,8 +17,8 @@ struct AcceptOptions {
   std::shared_ptr<void> slot;  // released with the connection
 };
 
-// Loop thread. Answers 101 to `request` (already checked) on `socket`, then calls `opened`; a broken connection ends silently.
-void accept_websocket(boost::asio::ip::tcp::socket socket, const Request& request, AcceptOptions options,
+// Loop thread. Answers 101 to `request` (already checked) on `stream`, then calls `opened`; a broken connection ends silently.
+void accept_websocket(Stream stream, const Request& request, AcceptOptions options,
                       std::function<void(std::shared_ptr<WebSocket>)> opened);
 
 }  // namespace riverbox::net

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <boost/asio/connect.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
@@ -25,13 +27,21 @@ namespace {
 
 constexpr int kAcceptTimeoutMs = 10000;
 
+// What a client should do about a certificate that it does not accept.
+std::string tls_reason(const error_code& ec, bool pinned) {
+  const std::string why = ec.message();
+  if (why.find("certificate verify failed") == std::string::npos) return why;
+  return pinned ? "its certificate has another fingerprint than the one after the # of the address. On the host, `riverbox host fingerprint` prints the right one; a changed one may be an attack"
+                : "nobody whom this machine trusts has signed its certificate. For a host's own, use the address with the fingerprint that `riverbox host fingerprint` prints on the host";
+}
+
 std::chrono::milliseconds milliseconds_of(int count) { return std::chrono::milliseconds(count); }
 
 // The server's half of the handshake.
 class Acceptor : public std::enable_shared_from_this<Acceptor> {
 public:
-  Acceptor(tcp::socket socket, AcceptOptions options, std::function<void(std::shared_ptr<WebSocket>)> opened)
-      : stream_(std::move(socket)), timer_(stream_.get_executor()), options_(std::move(options)), opened_(std::move(opened)) {}
+  Acceptor(Stream stream, AcceptOptions options, std::function<void(std::shared_ptr<WebSocket>)> opened)
+      : stream_(std::move(stream)), timer_(stream_.get_executor()), options_(std::move(options)), opened_(std::move(opened)) {}
 
   void run(const Request& request) {
     request_.method(http::verb::get);
@@ -45,7 +55,7 @@ public:
     }));
     timer_.expires_after(milliseconds_of(kAcceptTimeoutMs));
     timer_.async_wait([self = shared_from_this()](error_code ec) {
-      if (!ec && self->opened_) self->stream_.next_layer().close(ec);
+      if (!ec && self->opened_) self->stream_.next_layer().close();
     });
     stream_.async_accept(request_, [self = shared_from_this()](error_code ec) {
       self->timer_.cancel();
@@ -67,7 +77,7 @@ private:
     }
   }
 
-  Stream stream_;
+  WsStream stream_;
   asio::steady_timer timer_;
   AcceptOptions options_;
   std::function<void(std::shared_ptr<WebSocket>)> opened_;
@@ -78,7 +88,7 @@ private:
 class Connector : public std::enable_shared_from_this<Connector> {
 public:
   Connector(asio::io_context& loop, WebSocketRequest request, std::function<void(WebSocketResult)> done)
-      : resolver_(loop), timer_(loop), stream_(loop), request_(std::move(request)), done_(std::move(done)) {}
+      : loop_(loop), resolver_(loop), timer_(loop), stream_(Stream(loop)), socket_(loop), request_(std::move(request)), done_(std::move(done)) {}
 
   void run() {
     try {
@@ -86,11 +96,11 @@ public:
     } catch (const std::exception& error) {
       return fail(error.what());
     }
-    if (url_.secure()) return fail(fmt::format("cannot open {}: WebSockets over TLS are not supported; use http://", url_.str()));
     timer_.expires_after(milliseconds_of(request_.timeout_ms));
     timer_.async_wait([self = shared_from_this()](error_code ec) {
       if (!ec) self->fail(fmt::format("cannot reach {}: no answer within {} ms", self->url_.str(), self->request_.timeout_ms));
     });
+    if (!url_.unix_socket.empty()) return connect_locally();
     error_code ec;
     const auto address = asio::ip::make_address(url_.host, ec);
     if (!ec) return connect(tcp::resolver::results_type::create(tcp::endpoint(address, url_.port), url_.host, std::to_string(url_.port)));
@@ -105,16 +115,33 @@ public:
 private:
   void connect(const tcp::resolver::results_type& endpoints) {
     if (!done_) return;
-    asio::async_connect(stream_.next_layer(), endpoints, [self = shared_from_this()](error_code ec, const tcp::endpoint&) {
+    asio::async_connect(socket_, endpoints, [self = shared_from_this()](error_code ec, const tcp::endpoint&) {
       if (ec) return self->fail_with(ec);
+      if (!self->done_) return;
+      self->socket_.set_option(tcp::no_delay(true), ec);
+      self->connected(std::move(self->socket_));
+    });
+  }
+
+  void connect_locally() {
+    asio::local::stream_protocol::socket socket(loop_);
+    error_code ec;
+    socket.connect({url_.unix_socket}, ec);  // on this machine, so at once
+    if (ec) return fail_with(ec);
+    connected(std::move(socket));
+  }
+
+  void connected(Stream::Socket socket) {
+    stream_.next_layer() = Stream(std::move(socket));
+    if (!url_.secure()) return handshake();
+    stream_.next_layer().handshake(TlsContext::client(url_.pin), url_.host, [self = shared_from_this()](error_code failed) {
+      if (failed) return self->fail(fmt::format("cannot trust {}: {}", self->url_.str(), tls_reason(failed, self->url_.pin.has_value())));
       self->handshake();
     });
   }
 
   void handshake() {
     if (!done_) return;
-    error_code ec;
-    stream_.next_layer().set_option(tcp::no_delay(true), ec);
     prepare(stream_);
     stream_.set_option(ws::stream_base::decorator([this](ws::request_type& request) {
       if (!request_.subprotocols.empty()) request.set(http::field::sec_websocket_protocol, join(request_.subprotocols, ", "));
@@ -164,14 +191,17 @@ private:
     resolver_.cancel();
     if (!result.socket) {
       error_code ec;
-      stream_.next_layer().close(ec);
+      socket_.close(ec);
+      stream_.next_layer().close();
     }
     done(std::move(result));
   }
 
+  asio::io_context& loop_;
   tcp::resolver resolver_;
   asio::steady_timer timer_;
-  Stream stream_;
+  WsStream stream_;
+  tcp::socket socket_;  // until it is connected
   WebSocketRequest request_;
   std::function<void(WebSocketResult)> done_;  // empty once called
   HttpUrl url_;
@@ -180,9 +210,9 @@ private:
 
 }  // namespace
 
-void accept_websocket(tcp::socket socket, const Request& request, AcceptOptions options,
+void accept_websocket(Stream stream, const Request& request, AcceptOptions options,
                       std::function<void(std::shared_ptr<WebSocket>)> opened) {
-  std::make_shared<Acceptor>(std::move(socket), std::move(options), std::move(opened))->run(request);
+  std::make_shared<Acceptor>(std::move(stream), std::move(options), std::move(opened))->run(request);
 }
 
 void connect_websocket(asio::io_context& loop, WebSocketRequest request, std::function<void(WebSocketResult)> done) {

@@ -12,6 +12,8 @@ namespace riverbox::runner {
 std::filesystem::path own_token_file(const Config& config);
 // What an earlier join has left there. Throws ConfigError when others can read it.
 std::optional<std::string> own_token(const Config& config);
+// The host that an earlier join was at, with the fingerprint of its certificate: nobody has to say it again.
+std::optional<std::string> joined_host(const Config& config);
 // Asks the host with the invitation, and keeps the answer durably, in the place of what an earlier join has left. Blocking. Throws Unauthorized for one that is not valid (any more), Conflict when a node of this name has joined
 // before, Unavailable, IoError.
 std::string join(const Config& config, const std::string& invitation);

@@ -5,6 +5,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
+#include "net/url.hpp"
 
 namespace riverbox::runner {
 namespace {
@@ -16,7 +17,7 @@ constexpr int kUnanswered = 6;  // beats without an answer: a network that drops
 }  // namespace
 
 Link::Link(boost::asio::io_context& loop, std::string host_url, std::string token, Handlers handlers)
-    : loop_(loop), host_url_(std::move(host_url)), token_(std::move(token)), handlers_(std::move(handlers)), timer_(loop) {}
+    : loop_(loop), host_url_(std::move(host_url)), shown_host_(net::shown_host(host_url_)), token_(std::move(token)), handlers_(std::move(handlers)), timer_(loop) {}
 
 void Link::start() { dial(); }
 
@@ -48,7 +49,7 @@ void Link::dial() {
   ++generation_;
   refused_ = false;
   net::WebSocketRequest request;
-  request.url = host_url_ + "/api/runner/link";
+  request.url = net::at_host(host_url_, "/api/runner/link");
   request.subprotocols = {"riverbox.link.v1"};
   if (!token_.empty()) request.headers.emplace_back("Authorization", "Bearer " + token_);
   net::connect_websocket(loop_, std::move(request), [weak = weak_from_this()](net::WebSocketResult result) {
@@ -85,20 +86,20 @@ void Link::refused_upgrade(const net::WebSocketResult& result) {
   if (result.http_status == 401 || result.http_status == 403 || result.http_status == 429) {
     say(true, fmt::format("the host at {} refuses this runner ({}: {}): its token is not known there, or not a runner's. Let it join: on the host, `riverbox node join-command` "
                           "prints the command. Trying again every 5 s",
-                          host_url_, result.http_status, printable(result.error)));
+                          shown_host_, result.http_status, printable(result.error)));
     return retry_after(kRefusedPause);
   }
   if (result.http_status != 0)
-    say(true, fmt::format("{} answers, but not as a riverbox host ({}: {}); trying again", host_url_, result.http_status, printable(result.error)));
+    say(true, fmt::format("{} answers, but not as a riverbox host ({}: {}); trying again", shown_host_, result.http_status, printable(result.error)));
   else
-    say(true, fmt::format("cannot reach the host at {}: {}; trying again for ever, tasks go on meanwhile", host_url_, printable(result.error)));
+    say(true, fmt::format("cannot reach the host at {}: {}; trying again for ever, tasks go on meanwhile", shown_host_, printable(result.error)));
   retry_after(backoff_.next());
 }
 
 void Link::give_up_on_welcome() { hang_up(fmt::format("did not greet back within {} s", kWelcomeTimeout.count())); }
 
 void Link::hang_up(const std::string& why) {
-  say(true, fmt::format("the host at {} {}; dialling again", host_url_, why));
+  say(true, fmt::format("the host at {} {}; dialling again", shown_host_, why));
   up_ = false;
   auto socket = std::exchange(socket_, nullptr);
   ++generation_;  // what this socket still says is not for us
@@ -113,10 +114,10 @@ void Link::closed(std::string_view reason) {
   socket_ = nullptr;
   if (refused_) return retry_after(kRefusedPause);
   if (was_up)
-    say(true, fmt::format("the link to {} broke{}{}; reconnecting, tasks go on meanwhile", host_url_, reason.empty() ? "" : ": ",
+    say(true, fmt::format("the link to {} broke{}{}; reconnecting, tasks go on meanwhile", shown_host_, reason.empty() ? "" : ": ",
                           printable(reason)));
   else
-    say(true, fmt::format("{} closed the link before it greeted back{}{}; trying again", host_url_, reason.empty() ? "" : ": ", printable(reason)));
+    say(true, fmt::format("{} closed the link before it greeted back{}{}; trying again", shown_host_, reason.empty() ? "" : ": ", printable(reason)));
   retry_after(backoff_.next());
 }
 
@@ -142,7 +143,7 @@ void Link::received(std::string_view text) {
   if (auto* welcome = std::get_if<Welcome>(&*message)) return welcomed(*welcome);
   if (auto* refused = std::get_if<Refused>(&*message)) {
     refused_ = true;
-    say(true, fmt::format("the host at {} refuses this runner: {}. Trying again every 5 s", host_url_, printable(refused->message)));
+    say(true, fmt::format("the host at {} refuses this runner: {}. Trying again every 5 s", shown_host_, printable(refused->message)));
     return;
   }
   if (!up_) return;
@@ -157,7 +158,7 @@ void Link::welcomed(const Welcome& welcome) {
   unanswered_ = 0;
   backoff_.reset();
   interval_ = welcome.heartbeat_interval;
-  say(false, fmt::format("connected to {}", host_url_));
+  say(false, fmt::format("connected to {}", shown_host_));
   if (!welcome.shared_dir.empty() && welcome.shared_dir != handlers_.shared_dir)
     log::info("runner", "the share has another path here than on the host, which is fine if it is the same folder",
               {{"host", welcome.shared_dir}, {"runner", handlers_.shared_dir}});

@@ -48,7 +48,7 @@ private:
   void say(bool problem, const std::string& text);
 
   boost::asio::io_context& loop_;
-  std::string host_url_, token_;
+  std::string host_url_, shown_host_, token_;
   Handlers handlers_;
   boost::asio::steady_timer timer_;  // the next dial, the wait for the welcome, or the next beat
   Backoff backoff_;

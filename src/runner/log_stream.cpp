@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
+#include "net/url.hpp"
 #include "os/fd.hpp"
 #include "runner/container_spec.hpp"
 
@@ -41,7 +42,7 @@ LogStream::LogStream(boost::asio::io_context& loop, os::WorkerPool& readers, std
 
 void LogStream::dial(const Target& target) {
   net::WebSocketRequest request;
-  request.url = target.host_url + "/api/runner/stream/" + percent_encoded(wanted_.stream);
+  request.url = net::at_host(target.host_url, "/api/runner/stream/" + percent_encoded(wanted_.stream));
   request.subprotocols = {"riverbox.logs.v1"};
   if (!target.token.empty()) request.headers.emplace_back("Authorization", "Bearer " + target.token);
   net::connect_websocket(loop_, std::move(request), [self = shared_from_this()](net::WebSocketResult result) {

@@ -20,6 +20,7 @@
 
 #include "base/error.hpp"
 #include "base/strings.hpp"
+#include "net/url.hpp"
 #include "net/websocket.hpp"
 #include "os/tty.hpp"
 #include "terminal/detach_keys.hpp"
@@ -52,14 +53,13 @@ private:
 
 std::string request_url(const ClientOptions& options, bool tty) {
   auto size = os::terminal_size(options.output).value_or(os::TerminalSize{});
-  std::string url = options.url;
-  url += fmt::format("{}tty={}&rows={}&cols={}", url.find('?') == std::string::npos ? '?' : '&', tty ? 1 : 0, size.rows, size.columns);
+  std::string query = fmt::format("{}tty={}&rows={}&cols={}", options.url.find('?') == std::string::npos ? '?' : '&', tty ? 1 : 0, size.rows, size.columns);
   for (const char* name : {"TERM", "COLORTERM", "LANG"}) {
     if (!tty && std::string_view(name) != "LANG") continue;
     const char* value = std::getenv(name);
-    if (value && *value && std::string_view(value).size() <= 128) url += fmt::format("&env.{}={}", name, percent_encoded(value));
+    if (value && *value && std::string_view(value).size() <= 128) query += fmt::format("&env.{}={}", name, percent_encoded(value));
   }
-  return url;
+  return net::at_host(options.url, query);
 }
 
 std::string host_of(const std::string& url) {

@@ -116,7 +116,7 @@ class Host:
         self.share.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        merged = {"network": {"host_port": self.port, "host_bind_ip": "127.0.0.1"},
+        merged = {"network": {"host_port": self.port, "host_bind_ip": "127.0.0.1", "unix_socket": "none"},
                   "paths": {"shared_dir": self.share, "state_dir": self.home / "state"},
                   "timing": {"heartbeat_interval": 1}}
         for section, keys in sections.items():

@@ -144,7 +144,7 @@ TEST_CASE("addresses of hosts") {
   CHECK(shown("ws://[::1]:9/x") == "http://[::1]:9/x");
   CHECK(shown("node1:8000") == "http://node1:8000/");
   CHECK(net::HttpUrl::parse("http://h?x=1").target == "/?x=1");
-  for (const char* bad : {"", "http://", "http://:80", "http://h:x", "http://h:0", "http://h:65536", "http://u@h", "unix:///x", "http://[::1", "http://[::1]x", "http://h\r\nX: y"})
+  for (const char* bad : {"", "http://", "http://:80", "http://h:x", "http://h:0", "http://h:65536", "http://u@h", "ftp://h", "unix://x", "http://[::1", "http://[::1]x", "http://h\r\nX: y"})
     CHECK_THROWS_AS(net::HttpUrl::parse(bad), InvalidInput);
   CHECK_THROWS_AS(net::HttpClient("nonsense url", ""), InvalidInput);
 }

@@ -21,7 +21,7 @@ TEST_CASE("bearer tokens and basic passwords") {
 }
 
 TEST_CASE("a puller may give the token either way; other routes take it as a bearer token only") {
-  const AccessPolicy policy(Config{}, [](const std::string& token) { return token == "secret" ? std::optional(Identity{"alice", Role::user}) : std::nullopt; });
+  const AccessPolicy policy(Config{}, {.token = [](const std::string& token) { return token == "secret" ? std::optional(Identity{"alice", Role::user}) : std::nullopt; }});
   const auto request = [](const std::string& authorization) {
     Request r;
     if (!authorization.empty()) r.headers["authorization"] = authorization;
@@ -33,5 +33,5 @@ TEST_CASE("a puller may give the token either way; other routes take it as a bea
   CHECK_FALSE(policy.identify(request("Basic " + base64("anybody:secret"))));
   for (const auto& wrong : {std::string(), std::string("Bearer other"), "Basic " + base64("secret:other"), "Basic " + base64("secret"), std::string("Basic secret")})
     CHECK_FALSE(policy.identify_puller(request(wrong)));
-  CHECK(AccessPolicy(Config{}, nullptr).identify_puller(request("")));
+  CHECK(AccessPolicy(Config{}, {}).identify_puller(request("")));
 }

@@ -122,7 +122,7 @@ TEST_CASE("a client takes the token of the configuration first, then the file, t
 }
 
 TEST_CASE("who has the token may come in") {
-  const net::AccessPolicy policy(config(), knows_secret);
+  const net::AccessPolicy policy(config(), {.token = knows_secret});
   CHECK(policy.requires_token());
   auto status = [&](const net::Request& request) {
     const auto identity = policy.identify(request);
@@ -142,7 +142,7 @@ TEST_CASE("who has the token may come in") {
   CHECK(status(request_with({{"accept", "text/html"}}, {{"token", "secret"}})) == 401);
   CHECK(status(request_with({}, {{"token", "secret"}})) == 401);  // a query is logged by proxies; only where there is no other way
 
-  const net::AccessPolicy open(config(), nullptr);
+  const net::AccessPolicy open(config(), {});
   CHECK(!open.requires_token());
   const auto anybody = open.identify(request_with({}));
   REQUIRE(anybody);
@@ -150,7 +150,7 @@ TEST_CASE("who has the token may come in") {
 }
 
 TEST_CASE("only our own names and pages may be used") {
-  const net::AccessPolicy policy(config(), knows_secret);
+  const net::AccessPolicy policy(config(), {.token = knows_secret});
   auto allowed = [&](const char* host, const char* origin = nullptr) {
     std::map<std::string, std::string> headers;
     if (host) headers["host"] = host;
@@ -191,12 +191,12 @@ TEST_CASE("lists that cannot mean what was meant are refused at start") {
   Config c;
   for (const char* origin : {"*", "dash.example", "https://", "https://*.example", "https://dash.example/path"}) {
     c.security.allowed_origins = {origin};
-    CHECK_THROWS_AS(net::AccessPolicy(c, nullptr), ConfigError);
+    CHECK_THROWS_AS(net::AccessPolicy(c, {}), ConfigError);
   }
   c.security.allowed_origins.clear();
   c.security.allowed_hosts = {"*"};
-  CHECK_THROWS_AS(net::AccessPolicy(c, nullptr), ConfigError);
+  CHECK_THROWS_AS(net::AccessPolicy(c, {}), ConfigError);
   c.security.allowed_hosts.clear();
   c.network.host_reachable_address = "fd00::17";
-  CHECK_NOTHROW(net::AccessPolicy(c, nullptr));
+  CHECK_NOTHROW(net::AccessPolicy(c, {}));
 }

@@ -1,0 +1,28 @@
+// The certificate that a host makes for itself ([security] tls = "auto"): an authority of its own, which is known by its fingerprint and signs nothing else, and the
+// certificate of the server, made again when it grows old or the host has got other names.
+#pragma once
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/config.hpp"
+#include "net/fingerprint.hpp"
+
+namespace riverbox::net {
+
+struct CertificateFiles {
+  std::filesystem::path certificate, key;
+};
+
+// In `folder`: ca.pem, ca.key, host.pem (with ca.pem after it), host.key; keys and folder readable by their owner only. Makes what is missing, what ends within a month,
+// and what lacks one of `names` (host names and addresses). Blocking. Throws IoError, ConfigError for files that are none of ours.
+CertificateFiles own_certificate(const std::filesystem::path& folder, const std::vector<std::string>& names);
+
+// What [security] tls says: nothing, the files that are given, or our own in the state folder for every name this host goes by. Throws as above.
+std::optional<CertificateFiles> certificate_of(const Config& config);
+
+// Of what clients have to trust: the last certificate in the file, which is the authority's in one of ours. Throws ConfigError.
+Fingerprint fingerprint_of(const std::filesystem::path& certificate);
+
+}  // namespace riverbox::net
