@@ -18,17 +18,6 @@ std::optional<std::string> given_token(const net::Request& request) {
   return in_query == request.query.end() ? std::nullopt : std::optional(in_query->second);
 }
 
-// Tokens of ours cannot be guessed; this is for whoever makes up their own, and for the one who looks at the log.
-bool too_many_failures(Services& services, const net::Request& request) {
-  const auto given = given_token(request);
-  if (!given) return false;
-  using Verdict = net::FailedLogins::Verdict;
-  const auto verdict = services.failed_logins.failed(request.remote_address, *given);
-  if (verdict == Verdict::bearable) return false;
-  if (verdict == Verdict::first_too_many) log::warning("audit", "many wrong tokens from one address", {{"from", request.remote_address}, {"path", printable(request.path, 200)}});
-  return true;
-}
-
 net::Response slow_down(bool pulls) {
   constexpr std::string_view kWhy = "too many wrong tokens from this address. Look at RIVERBOX_TOKEN and the token file there; a right token is taken at once.";
   auto refusal = pulls ? registry_error(429, "TOOMANYREQUESTS", kWhy) : detail(429, kWhy);
@@ -56,11 +45,21 @@ std::variant<net::Response, Identity> admit(Services& services, const net::Reque
   if (access == Access::open) return Identity{};
   const bool pulls = access == Access::puller && is_registry_path(request.path);
   auto identity = pulls ? services.access.identify_puller(request) : services.access.identify(request);
-  if (!identity && too_many_failures(services, request)) return slow_down(pulls);
+  const auto wrong = identity ? std::nullopt : given_token(request);
+  if (wrong && too_many_failures(services, request, *wrong)) return slow_down(pulls);
   if (!identity) return pulls ? registry_challenge() : not_authenticated();
   if (allows(access, identity->role)) return std::move(*identity);
   const auto why = may_not(*identity, access);
   return pulls ? registry_error(403, "DENIED", why) : detail(403, why);
+}
+
+// Tokens of ours cannot be guessed; this is for whoever makes up their own, and for the one who looks at the log.
+bool too_many_failures(Services& services, const net::Request& request, std::string_view token) {
+  using Verdict = net::FailedLogins::Verdict;
+  const auto verdict = services.failed_logins.failed(request.remote_address, token);
+  if (verdict == Verdict::bearable) return false;
+  if (verdict == Verdict::first_too_many) log::warning("audit", "many wrong tokens from one address", {{"from", request.remote_address}, {"path", printable(request.path, 200)}});
+  return true;
 }
 
 void audit(const Identity& identity, const net::Request& request) {

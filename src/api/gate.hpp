@@ -11,6 +11,9 @@ namespace riverbox::api {
 // Who asks; or the refusal: 401 for nobody that we know, 429 when that has been so too often, 403 for somebody who may not. Any thread.
 std::variant<net::Response, Identity> admit(Services& services, const net::Request& request, Access access);
 
+// Counts a wrong token; true: that was one too many from where it came. Any thread.
+bool too_many_failures(Services& services, const net::Request& request, std::string_view token);
+
 // Notes in the log who has been admitted to change something.
 void audit(const Identity& identity, const net::Request& request);
 

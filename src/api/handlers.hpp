@@ -24,6 +24,8 @@ void registry_root(CallPtr), registry_catalog(CallPtr), registry_tags(CallPtr), 
 void submit(CallPtr), submit_batch(CallPtr), task_status(CallPtr), explain_task(CallPtr), list_tasks(CallPtr), rerun_task(CallPtr), kill_task(CallPtr), control_task(CallPtr);
 // output_handlers.cpp, event_stream.cpp
 void task_stdout(CallPtr), task_stderr(CallPtr), task_events(CallPtr);
+// login_handlers.cpp
+void show_home(CallPtr), show_login(CallPtr), log_in(CallPtr), log_out(CallPtr), make_ticket(CallPtr);
 // openapi.cpp
 void openapi(CallPtr);
 // token_handlers.cpp

@@ -58,6 +58,12 @@ const std::vector<Route>& routes() {
       {"GET", "/tokens", Lane::state, Access::admin, list_tokens, "Tokens of users"},
       {"POST", "/tokens", Lane::state, Access::admin, create_token, "Make a token"},
       {"POST", "/tokens/{id}/revoke", Lane::state, Access::admin, revoke_token, "Take a token back"},
+      // browsers
+      {"GET", "/", Lane::state, Access::open, show_home, "Where a browser begins"},
+      {"GET", "/login", Lane::state, Access::open, show_login, "The page to log in on"},
+      {"POST", "/login", Lane::state, Access::open, log_in, "Open a session with a token"},
+      {"POST", "/logout", Lane::state, Access::open, log_out, "End the session"},
+      {"POST", "/tickets", Lane::state, Access::viewer, make_ticket, "Make a ticket with which a browser opens a WebSocket, once and soon"},
       // the product itself
       {"GET", "/metrics", Lane::state, Access::viewer, metrics, "What the host counts, for Prometheus"},
       {"GET", "/openapi.json", Lane::state, Access::open, openapi, "This description of the API"},

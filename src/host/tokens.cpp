@@ -37,6 +37,47 @@ Tokens::Tokens(store::TokenRepository& repository, std::string administrator, Cl
     const auto expires = record.expires_at.empty() ? std::nullopt : std::optional(parse_rfc3339(record.expires_at));
     by_hash_.emplace(record.hash, Entry{record, expires});
   }
+  remove_where([this](const Entry& entry) {  // opened with what was the administrator's token before this one
+    const auto& parent = entry.record.parent;
+    return !parent.empty() && parent != administrator_id() && std::none_of(by_hash_.begin(), by_hash_.end(), [&](const auto& other) { return other.second.record.id == parent; });
+  });
+}
+
+// First on disk: what fails there is still in force, and whoever asked is told so.
+template <typename Condition>
+void Tokens::remove_where(const Condition& condition) {
+  std::vector<store::TokenRecord> found;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [hash, entry] : by_hash_)
+      if (condition(entry)) found.push_back(entry.record);
+  }
+  for (const auto& record : found) {
+    repository_.remove(record.id);
+    const std::lock_guard lock(mutex_);
+    by_hash_.erase(record.hash);
+  }
+}
+
+std::optional<Tokens::Made> Tokens::open_session(const std::string& token) {
+  remove_where([now = clock_.wall()](const Entry& entry) { return !entry.record.parent.empty() && entry.expires && *entry.expires <= now; });
+  const auto identity = find(token);
+  if (!identity || identity->role < Role::viewer) return std::nullopt;
+  std::string parent = administrator_id();
+  std::chrono::seconds lifetime = kSession;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto entry = by_hash_.find(hash_of(token)); entry != by_hash_.end()) {
+      const auto& [record, expires, used] = entry->second;
+      parent = record.parent.empty() ? record.id : record.parent;
+      if (expires) lifetime = std::min(lifetime, std::chrono::duration_cast<std::chrono::seconds>(*expires - clock_.wall()));
+    }
+  }
+  return make(identity->name, identity->role, lifetime, "browser", std::move(parent));
+}
+
+void Tokens::close_session(const std::string& token) {
+  remove_where([hash = hash_of(token)](const Entry& entry) { return !entry.record.parent.empty() && entry.record.hash == hash; });
 }
 
 Tokens::Made Tokens::create(const Wish& wish) {
@@ -77,11 +118,11 @@ bool Tokens::forget_node(const std::string& node) {
   return known;
 }
 
-Tokens::Made Tokens::make(std::string user, Role role, std::optional<std::chrono::seconds> lifetime, std::string note) {
+Tokens::Made Tokens::make(std::string user, Role role, std::optional<std::chrono::seconds> lifetime, std::string note, std::string parent) {
   const auto now = clock_.wall();
   Made made;
   made.record = {.id = random_hex(kIdBytes), .hash = {}, .user = std::move(user), .role = role, .note = std::move(note), .created_at = to_rfc3339(now),
-                 .expires_at = lifetime ? to_rfc3339(now + *lifetime) : "", .last_used_at = {}};
+                 .expires_at = lifetime ? to_rfc3339(now + *lifetime) : "", .last_used_at = {}, .parent = std::move(parent)};
   made.token = "rb_" + made.record.id + "_" + random_hex(kSecretBytes);  // a scanner of published code knows it by its beginning
   made.record.hash = hash_of(made.token);
   repository_.insert(made.record);
@@ -108,9 +149,7 @@ store::TokenRecord Tokens::revoke(const std::string& id) {
     if (found != by_hash_.end()) revoked = found->second.record;
   }
   if (!revoked) throw NotFound("there is no token '" + printable(id, 60) + "'", "`riverbox token list` shows them; the id is in the first column.");
-  repository_.remove(id);  // first: what fails here is still in force, and whoever asked is told so
-  const std::lock_guard lock(mutex_);
-  by_hash_.erase(revoked->hash);
+  remove_where([&](const Entry& entry) { return entry.record.id == id || entry.record.parent == id; });
   return *revoked;
 }
 

@@ -38,6 +38,11 @@ public:
   Made invite(std::chrono::seconds lifetime);
   // The token of a node that joins. Throws Conflict when one of that name has joined before, or authentication is off. State worker.
   Made join(const NodeName& node);
+  // A browser's session for whoever has this token: a token as any other, which ends with it, or after a day's work. nullopt: nobody of ours has it. State worker.
+  std::optional<Made> open_session(const std::string& token);
+  static constexpr std::chrono::hours kSession{12};
+  // Nothing happens when it is none. State worker.
+  void close_session(const std::string& token);
   // Whoever had the identity of this node has it no more. False: nobody had. State worker.
   bool forget_node(const std::string& node);
   bool knows_node(const std::string& node) const;
@@ -50,7 +55,10 @@ public:
   void write_down_uses();
 
 private:
-  Made make(std::string user, Role role, std::optional<std::chrono::seconds> lifetime, std::string note);
+  Made make(std::string user, Role role, std::optional<std::chrono::seconds> lifetime, std::string note, std::string parent = {});
+  std::string administrator_id() const { return administrator_hash_.substr(0, 16); }
+  template <typename Condition>
+  void remove_where(const Condition& condition);
 
   struct Entry {
     store::TokenRecord record;

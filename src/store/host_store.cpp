@@ -155,7 +155,12 @@ const std::string& is_unfinished() {
 
 }  // namespace
 
-const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3, kSchema4, kSchema5, kSchema6, kSchema7, kSchema8};
+// Sessions of browsers.
+constexpr std::string_view kSchemaSessions = R"(
+ALTER TABLE tokens ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+)";
+
+const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3, kSchema4, kSchema5, kSchema6, kSchema7, kSchema8, kSchemaSessions};
 
 // ---- nodes
 

@@ -5,9 +5,9 @@ namespace riverbox::store {
 void TokenRepository::insert(const TokenRecord& token) {
   db_.write([&](Database::Connection& connection) {
     Statement statement = connection.prepare(
-        "INSERT INTO tokens (id, hash, user, role, note, created_at, expires_at, last_used_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+        "INSERT INTO tokens (id, hash, user, role, note, created_at, expires_at, last_used_at, parent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
     statement.bind(token.id).bind(token.hash).bind(token.user).bind(to_string(token.role)).bind(token.note);
-    statement.bind(token.created_at).bind(token.expires_at).bind(token.last_used_at).run();
+    statement.bind(token.created_at).bind(token.expires_at).bind(token.last_used_at).bind(token.parent).run();
   });
 }
 
@@ -30,9 +30,9 @@ void TokenRepository::used(const std::vector<std::pair<std::string, std::string>
 std::vector<TokenRecord> TokenRepository::all() {
   std::vector<TokenRecord> tokens;
   db_.read([&](Database::Connection& connection) {
-    Statement row = connection.prepare("SELECT id, hash, user, role, note, created_at, expires_at, last_used_at FROM tokens ORDER BY created_at, id");
+    Statement row = connection.prepare("SELECT id, hash, user, role, note, created_at, expires_at, last_used_at, parent FROM tokens ORDER BY created_at, id");
     while (row.step())
-      tokens.push_back({row.text(0), row.text(1), row.text(2), stored_role(row.text(3)), row.text(4), row.text(5), row.text(6), row.text(7)});
+      tokens.push_back({row.text(0), row.text(1), row.text(2), stored_role(row.text(3)), row.text(4), row.text(5), row.text(6), row.text(7), row.text(8)});
   });
   return tokens;
 }

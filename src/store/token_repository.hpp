@@ -17,6 +17,7 @@ struct TokenRecord {
   Role role = Role::viewer;
   std::string note;                             // where it is used, as its user says
   std::string created_at, expires_at, last_used_at;  // RFC 3339 or empty
+  std::string parent = {};                      // of a browser's session: the id of the token it was opened with, and with which it ends
 };
 class TokenRepository {
 public:

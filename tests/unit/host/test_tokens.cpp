@@ -96,3 +96,53 @@ TEST_CASE("users have names that can be printed, and tokens lifetimes that make 
   CHECK_THROWS_WITH_AS(off.create({.user = "a"}), doctest::Contains("authentication is off"), Conflict);
   CHECK_FALSE(off.find(""));
 }
+
+TEST_CASE("a session ends with the token it was opened with, by itself, and after its time") {
+  Fixture f;
+  const auto alice = f.make("alice", Role::operator_);
+  const auto session = f.tokens.open_session(alice.token);
+  REQUIRE(session);
+  CHECK(session->token != alice.token);
+  CHECK((f.tokens.find(session->token)->name == "alice" && f.tokens.find(session->token)->role == Role::operator_));
+  CHECK(Tokens(f.repository, "first", f.clock).find(session->token));
+  const auto second = f.tokens.open_session(session->token);  // of the same token, not of the session
+  REQUIRE(second);
+  f.tokens.close_session(session->token);
+  CHECK_FALSE(f.tokens.find(session->token));
+  CHECK(f.tokens.find(second->token));
+  f.tokens.close_session(alice.token);
+  CHECK(f.tokens.find(alice.token));
+  f.tokens.revoke(alice.record.id);
+  CHECK_FALSE(f.tokens.find(second->token));
+  CHECK(f.repository.all().empty());
+}
+
+TEST_CASE("the sessions of the administrator end when the host's token is another one") {
+  Fixture f;
+  const auto session = f.tokens.open_session("first");
+  REQUIRE(session);
+  CHECK(Tokens(f.repository, "first", f.clock).find(session->token)->role == Role::admin);
+  CHECK_FALSE(Tokens(f.repository, "other", f.clock).find(session->token));
+}
+
+TEST_CASE("a session lasts no longer than its token, and is forgotten after its time") {
+  Fixture f;
+  const auto soon = f.make("alice", Role::user, 1h), lasting = f.make("bob");
+  const auto first = f.tokens.open_session(soon.token), second = f.tokens.open_session(lasting.token);
+  f.now += 1h;
+  CHECK_FALSE(f.tokens.find(first->token));
+  CHECK_FALSE(f.tokens.open_session(soon.token));
+  CHECK(f.tokens.find(second->token));
+  f.now += Tokens::kSession;
+  CHECK_FALSE(f.tokens.find(second->token));
+  f.tokens.open_session(lasting.token);
+  CHECK(f.repository.all().size() == 3);  // both tokens and the last session
+}
+
+TEST_CASE("no session for who is nobody, joins, or is a node") {
+  Fixture f;
+  CHECK_FALSE(f.tokens.open_session(""));
+  CHECK_FALSE(f.tokens.open_session("made-up"));
+  CHECK_FALSE(f.tokens.open_session(f.tokens.invite(1h).token));
+  CHECK_FALSE(f.tokens.open_session(f.tokens.join(NodeName::parse("node1")).token));
+}
