@@ -125,7 +125,10 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
       tokens(token_repository, token),
       local_users(config.security.local_users),
       access(config, finders(tokens, local_users, tickets)),
-      answers([this] { return database.changes() + nodes.changes(); }, kMaxAgeOfAnswers) {}
+      guests([this](const std::string& token_id) { return tokens.is_valid(token_id); }),
+      answers([this] { return database.changes() + nodes.changes(); }, kMaxAgeOfAnswers) {
+  tokens.on_end = [this](const std::string& token_id) { guests.show_out(token_id); };
+}
 
 struct HostServer::Impl {
   Impl(boost::asio::io_context& loop, HostServerOptions options)

@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "api/answers.hpp"
+#include "api/guests.hpp"
 #include "api/log_broker.hpp"
 #include "api/metrics.hpp"
 #include "base/config.hpp"
@@ -63,6 +64,7 @@ struct Services {
   net::Tickets tickets;
   net::AccessPolicy access;
   net::FailedLogins failed_logins;
+  Guests guests;
   LogBroker broker;
   Answers answers;
   Metrics metrics;

@@ -72,6 +72,17 @@ UpgradeDecision attach(SocketCall call) {
   return net::Accept{offers(call.request, kLogsProtocol) ? kLogsProtocol : "", [call](std::shared_ptr<net::WebSocket> socket) { start_attach(call, std::move(socket)); }};
 }
 
+// A connection that ends with the token it was let in with.
+std::function<void(std::shared_ptr<net::WebSocket>)> ending_with(Services& services, const std::string& token_id, std::function<void(std::shared_ptr<net::WebSocket>)> opened) {
+  return [&services, token_id, opened = std::move(opened)](std::shared_ptr<net::WebSocket> socket) {
+    const std::weak_ptr<net::WebSocket> weak = socket;
+    opened(std::move(socket));
+    services.guests.add(token_id, weak, [weak] {
+      if (const auto alive = weak.lock()) alive->close(1008, "the token of this connection is not valid any more");
+    });
+  };
+}
+
 }  // namespace
 
 const std::vector<SocketRoute>& socket_routes() {
@@ -95,7 +106,10 @@ UpgradeDecision decide_upgrade(Services& services, const net::Request& request) 
     auto admitted = admit(services, request, route.access);
     if (auto* refusal = std::get_if<net::Response>(&admitted)) return std::move(*refusal);
     if (route.access == Access::operator_) audit(std::get<Identity>(admitted), request);  // a shell
-    return route.open({services, request, std::move(*parameters), std::get<Identity>(std::move(admitted))});
+    const std::string token_id = std::get<Identity>(admitted).token_id;
+    auto decision = route.open({services, request, std::move(*parameters), std::get<Identity>(std::move(admitted))});
+    if (auto* accepted = std::get_if<net::Accept>(&decision)) accepted->opened = ending_with(services, token_id, std::move(accepted->opened));
+    return decision;
   }
   return detail(404, "Not Found");
 }

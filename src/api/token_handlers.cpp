@@ -63,8 +63,6 @@ void create_token(CallPtr call) {
 
 void revoke_token(CallPtr call) {
   const auto token = call->services.tokens.revoke(call->parameter("id"));
-  if (token.role == Role::node)
-    if (const auto node = call->services.nodes.find(token.user); node && node->link) node->link->drop();
   log::info("audit", "token revoked", {{"by", call->identity.name}, {"id", token.id}, {"user", token.user}});
   call->reply({{"message", "Token " + token.id + " of " + token.user + " is revoked."}});
 }

@@ -32,6 +32,7 @@ struct Identity {
   std::string name;  // of the user, or of the node
   Role role = Role::viewer;
   bool known = true;  // else nobody has to say who they are ([security] auth = "none"), and everything is open
+  std::string token_id = {};  // of the token that they have shown
 
   // Whether a task of `owner` is there for them at all.
   bool sees_task_of(const std::string& owner) const { return role >= Role::operator_ || (role == Role::user && owner == name); }

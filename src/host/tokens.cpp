@@ -54,9 +54,17 @@ void Tokens::remove_where(const Condition& condition) {
   }
   for (const auto& record : found) {
     repository_.remove(record.id);
-    const std::lock_guard lock(mutex_);
-    by_hash_.erase(record.hash);
+    {
+      const std::lock_guard lock(mutex_);
+      by_hash_.erase(record.hash);
+    }
+    if (on_end) on_end(record.id);
   }
+}
+
+bool Tokens::is_valid(const std::string& id) const {
+  const std::lock_guard lock(mutex_);
+  return id == administrator_id() || std::any_of(by_hash_.begin(), by_hash_.end(), [&](const auto& entry) { return entry.second.record.id == id; });
 }
 
 std::optional<Tokens::Made> Tokens::open_session(const std::string& token) {
@@ -155,7 +163,7 @@ store::TokenRecord Tokens::revoke(const std::string& id) {
 
 std::optional<Identity> Tokens::find(const std::string& token) {
   const std::string hash = hash_of(token);
-  if (!off() && hash == administrator_hash_) return Identity{kAdministrator, Role::admin};
+  if (!off() && hash == administrator_hash_) return Identity{kAdministrator, Role::admin, true, administrator_id()};
   const std::lock_guard lock(mutex_);
   const auto found = by_hash_.find(hash);
   if (found == by_hash_.end()) return std::nullopt;
@@ -164,7 +172,7 @@ std::optional<Identity> Tokens::find(const std::string& token) {
   if (entry.expires && *entry.expires <= now) return std::nullopt;
   entry.record.last_used_at = to_rfc3339(now);
   entry.used = true;
-  return Identity{entry.record.user, entry.record.role};
+  return Identity{entry.record.user, entry.record.role, true, entry.record.id};
 }
 
 void Tokens::write_down_uses() {

@@ -1,6 +1,7 @@
 // Who is who: the token of the administrator, and those that were made for users. A token is told once, when it is made; what is kept is its hash.
 #pragma once
 #include <chrono>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -51,6 +52,8 @@ public:
   store::TokenRecord revoke(const std::string& id);
   // Whose token this is; nullopt: nobody's, or its time is over. Any thread; touches no disk.
   std::optional<Identity> find(const std::string& token);
+  bool is_valid(const std::string& id) const;  // any thread
+  std::function<void(const std::string& id)> on_end;  // set before the first call: a token opens nothing any more. State worker.
   // Notes on disk which were used since the last time, in one transaction. State worker, once in a while.
   void write_down_uses();
 

@@ -1,13 +1,14 @@
 """Who may do what: every route with every role and with none, whose tasks are there for whom, tokens from their making to their end."""
 import json
 import re
+import socket
 import sqlite3
 import time
 import unittest
 
 from cluster import OwnCluster, Runner, bin_dir, run, shared
-from process import wait_until, work_dir
-from websocket import Refused, WebSocket
+from process import PATIENCE, wait_until, work_dir
+from websocket import Closed, Refused, WebSocket
 
 RISING = ["viewer", "user", "operator", "admin"]
 
@@ -94,6 +95,38 @@ class Roles(OwnCluster):
             headers = {"Authorization": "Basic " + base64.b64encode(f"me:{self.tokens[role]}".encode()).decode()} if role else {}
             status = self.ask("GET", "/v2/", "", headers=headers)[0]
             self.assertEqual(status, 401 if role is None else 403 if role == "viewer" else 200, role)
+
+    def test_what_was_opened_with_a_token_ends_with_it(self):
+        made = self.host.cli("riverbox", "token", "create", "olga", "--role", "operator", "--json", check=True).json()
+        other = self.make("oskar", "operator")
+        task = self.submit(made["token"], "sleep 600")
+        self.addCleanup(lambda: self.host.http("POST", f"/kill/{task}"))
+        self.host.wait_task(task, ("running",))
+        bearer = {"Authorization": f"Bearer {made['token']}"}
+        opened = [WebSocket(self.host.port, f"/api/docker/host/containers/{self.environment}/terminal", bearer), WebSocket(self.host.port, f"/api/tasks/{task}/attach", bearer)]
+        stays = WebSocket(self.host.port, f"/api/tasks/{task}/attach", {"Authorization": f"Bearer {other}"})
+        events = socket.create_connection(("127.0.0.1", self.host.port), 30 * PATIENCE)
+        events.sendall(f"GET /api/tasks/{task}/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {made['token']}\r\n\r\n".encode())
+        self.assertIn(b" 200 ", events.recv(100))
+        self.host.cli("riverbox", "token", "revoke", made["id"], check=True)
+        for each in opened:
+            with self.assertRaises(Closed) as closed:
+                while True:
+                    each.receive()
+            self.assertEqual(closed.exception.code, 1008)
+        try:
+            while events.recv(65536):
+                pass
+        except ConnectionResetError:
+            pass
+        events.close()
+        self.host.http("POST", f"/kill/{task}")
+        told = ""
+        with self.assertRaises(Closed) as closed:
+            while True:
+                told += str(stays.receive())
+        self.assertNotEqual(closed.exception.code, 1008)
+        self.assertIn("killed", told)
 
     # ---- tasks
 
