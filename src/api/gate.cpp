@@ -14,8 +14,8 @@ namespace {
 // A request without any token asks what it takes; one with a wrong token is somebody's mistake, or worse.
 std::optional<std::string> given_token(const net::Request& request) {
   if (const auto* header = request.header("authorization")) return *header;
-  const auto in_query = request.query.find("token");
-  return in_query == request.query.end() ? std::nullopt : std::optional(in_query->second);
+  if (const auto in_query = request.query.find("token"); in_query != request.query.end()) return in_query->second;
+  return net::session_cookie(request);
 }
 
 net::Response slow_down(bool pulls) {

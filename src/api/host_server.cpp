@@ -53,7 +53,10 @@ net::AccessPolicy::Finders finders(host::Tokens& tokens, const host::LocalUsers&
             groups.push_back(user.gid);
             return local_users.find(user.uid, groups);
           },
-          .ticket = [&tickets](const std::string& ticket, const std::string& path) { return tickets.take(ticket, path); }};
+          .ticket = [&tokens, &tickets](const std::string& ticket, const std::string& path) {
+            auto identity = tickets.take(ticket, path);
+            return identity && (identity->token_id.empty() || tokens.is_valid(identity->token_id)) ? identity : std::nullopt;  // its token may have ended since
+          }};
 }
 
 std::shared_ptr<net::TlsContext> tls_of(const Config& config) {
@@ -62,12 +65,14 @@ std::shared_ptr<net::TlsContext> tls_of(const Config& config) {
 }
 
 net::ServerOptions server_options(const Config& config) {
-  return {.bind_address = config.network.host_bind_ip, .port = config.network.host_port, .tls = tls_of(config), .unix_socket = config.unix_socket(), .websocket = {}};
+  return {.bind_address = config.network.host_bind_ip, .port = config.network.host_port, .tls = tls_of(config), .unix_socket = config.unix_socket(),
+          .max_connections_per_peer = static_cast<unsigned>(config.network.max_connections_per_peer), .websocket = {}};
 }
 
 PublicAddress address_of(const Config& config, std::uint16_t port) {
-  const auto files = net::certificate_of(config);
-  return files ? PublicAddress{"https", port, "#" + net::fingerprint_of(files->certificate).str()} : PublicAddress{"http", port, ""};
+  if (config.security.tls == "off") return {"http", port, ""};
+  const auto pin = net::pin_of(config);
+  return {"https", port, pin ? "#" + pin->str() : ""};
 }
 
 // The state is ours alone: a folder that only its owner can read. A share that nobody configured lies in it and is made, too;
@@ -147,7 +152,8 @@ struct HostServer::Impl {
     responder = counted(std::move(responder), services.metrics, request.method, found.route ? found.route->pattern : "(none)");
     const bool registry = is_registry_path(request.path);
     if (!found.route && !registry) return responder->send(found.known_path ? detail(405, "Method Not Allowed") : detail(404, "Not Found"));
-    if (changes_something(request.method))
+    // Also where no secret has to be shown: a page whose name was made to mean this machine reads nothing here.
+    if (changes_something(request.method) || !services.access.requires_token() || request.local_user)
       if (auto refusal = services.access.check_origin(request)) return responder->send(*refusal);
     auto admitted = admit(services, request, found.route ? found.route->access : Access::puller);
     if (auto* refusal = std::get_if<net::Response>(&admitted)) return responder->send(std::move(*refusal));
@@ -171,6 +177,7 @@ struct HostServer::Impl {
       services.slow.post([this] {
         try {
           boost::asio::post(services.loop, [this, tls = tls_of(services.config)] { server.set_tls(tls); });
+          services.state.post([this, address = address_of(services.config, server.port())] { services.address = address; });
         } catch (const std::exception& e) {
           log::error("host", "the certificate cannot be read again; the one before stays", {{"reason", e.what()}});
         }

@@ -9,9 +9,12 @@
 #include "api/services.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
+#include "base/time.hpp"
 
 namespace riverbox::api {
 namespace {
+
+constexpr size_t kMostLoginBytes = 4096;  // a token, and what is around it: anybody may send this
 
 // Behind a proxy that ends TLS, the page itself knows that it came that way.
 bool came_securely(const net::Request& request) {
@@ -32,13 +35,16 @@ void refuse(CallPtr call, int status, std::string_view why) {
 void show_login(CallPtr call) { call->responder->send(call->services.tokens.off() ? redirect_to("/") : login_page("")); }
 
 void show_home(CallPtr call) {
-  const auto identity = call->services.access.identify(call->request);
-  call->responder->send(identity ? home_page(*identity) : redirect_to("/login"));
+  auto admitted = admit(call->services, call->request, Access::viewer);
+  if (const auto* identity = std::get_if<Identity>(&admitted)) return call->responder->send(home_page(*identity));
+  auto& refusal = std::get<net::Response>(admitted);
+  call->responder->send(refusal.status == 429 ? std::move(refusal) : redirect_to("/login"));
 }
 
 void log_in(CallPtr call) {
   auto& s = call->services;
   const bool api = call->dialect == Dialect::api;
+  if (call->request.body.size() > kMostLoginBytes) return refuse(call, 413, "That is too long for a token.");
   if (s.tokens.off()) return call->responder->send(api ? detail(409, "authentication is off on this host; there is nothing to log in to") : redirect_to("/"));
   std::string token;
   if (api) {
@@ -55,7 +61,8 @@ void log_in(CallPtr call) {
   }
   log::info("audit", "logged in", {{"user", session->record.user}, {"role", std::string(to_string(session->record.role))}, {"from", call->request.remote_address}, {"id", session->record.id}});
   auto answer = api ? json_response({{"user", session->record.user}, {"role", to_string(session->record.role)}, {"expires_at", session->record.expires_at}}) : redirect_to("/");
-  answer.headers.push_back(session_header(call->request, session->token, host::Tokens::kSession));
+  const auto lifetime = std::chrono::duration_cast<std::chrono::seconds>(parse_rfc3339(session->record.expires_at) - parse_rfc3339(session->record.created_at));
+  answer.headers.push_back(session_header(call->request, session->token, lifetime));
   answer.headers.emplace_back("Cache-Control", "no-store");
   call->responder->send(std::move(answer));
 }

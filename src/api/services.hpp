@@ -33,8 +33,8 @@ namespace riverbox::api {
 struct PublicAddress {
   std::string scheme = "http";
   std::uint16_t port = 0;
-  std::string pin;  // "#sha256:..." with TLS
-  std::string at(const std::string& name) const { return scheme + "://" + name + ":" + std::to_string(port) + pin; }
+  std::string pin;  // "#sha256:..." of a certificate that it has made for itself
+  std::string at(const std::string& name) const { return scheme + "://" + authority_of(name, port) + pin; }
 };
 
 struct Services {
@@ -43,7 +43,7 @@ struct Services {
   boost::asio::io_context& loop;
   Config config;
   std::string token;
-  PublicAddress address;  // set before the first call
+  PublicAddress address;  // state worker, after the start
   docker::Naming naming;
   docker::Engine engine;
   store::Database database;

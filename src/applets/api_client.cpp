@@ -71,7 +71,8 @@ std::string normalised_url(const std::string& text, std::uint16_t default_port) 
 HostAccess host_access(const Config& config) {
   if (config.host_url.empty())
     for (const auto& path : {config.unix_socket(), std::filesystem::path("/run/riverbox/host.sock")})
-      if (!path.empty() && os::listens(path)) return {"unix://" + path.string(), config.security.token};
+      if (!path.empty() && os::listens(path))  // of our own host nothing has to be shown; another's knows us by our token, if we have one
+        return {"unix://" + path.string(), path == config.unix_socket() ? config.security.token : net::client_token(config)};
   return {config.url(), net::client_token(config)};
 }
 

@@ -23,9 +23,11 @@ namespace {
 std::string counted(size_t number, const std::string& what) { return std::to_string(number) + " " + what + (number == 1 ? "" : "s"); }
 
 int print_address(const Config& config) {
-  const auto files = net::certificate_of(config);
-  if (!files) throw ConfigError("this host has no certificate ([security] tls is \"off\")", "Set tls = \"auto\" below [security] in its configuration, and restart it.");
-  write_out("https://" + config.network.host_reachable_address + ":" + std::to_string(config.network.host_port) + "#" + net::fingerprint_of(files->certificate).str() + "\n");
+  if (config.security.tls == "off") throw ConfigError("this host has no certificate ([security] tls is \"off\")", "Set tls = \"auto\" below [security] in its configuration, and restart it.");
+  const auto pin = net::pin_of(config);
+  write_out("https://" + authority_of(config.network.host_reachable_address, config.network.host_port) + (pin ? "#" + pin->str() : "") + "\n");
+  if (!pin) write_err("The certificate of this host is signed by others: machines that are to talk to it have to trust them (SSL_CERT_FILE, or the authorities of the machine).\n");
+  if (config.network.host_reachable_address.starts_with("127.")) write_err("Other machines do not reach this address: set [network] host_reachable_address, or put the host's name into it.\n");
   return 0;
 }
 

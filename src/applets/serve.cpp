@@ -116,7 +116,7 @@ Config daemon_config(const Arguments& arguments) {
 
 void refuse_open_doors(Config& config, const Arguments& arguments) {
   const std::string& bind = config.network.host_bind_ip;
-  if (config.security.auth != "none" || bind.starts_with("127.") || bind == "::1" || bind == "localhost" || arguments.has("--i-know")) return;
+  if (config.security.auth != "none" || bind.starts_with("127.") || bind == "::1" || bind == "[::1]" || bind == "localhost" || arguments.has("--i-know")) return;
   if (config.origin["network.host_bind_ip"] != "default")
     throw ConfigError("authentication is off ([security] auth = \"none\") and the host is to listen on " + bind + ": whoever reaches it would be root on every node",
                       "Set auth = \"token\", or listen on 127.0.0.1. If only people whom you trust with that reach it: " + arguments.full_name + " --i-know");

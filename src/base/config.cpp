@@ -57,6 +57,7 @@ std::vector<Row> rows_of(Config& c) {
       {"network", "host_reachable_address", &c.network.host_reachable_address},
       {"network", "host_ssh_proxy_port", &c.network.host_ssh_proxy_port},
       {"network", "unix_socket", &c.network.unix_socket},
+      {"network", "max_connections_per_peer", &c.network.max_connections_per_peer},
       {"network", "runner_address", &c.network.runner_address},
       {"network", "runner_port", &c.network.runner_port},
       {"paths", "shared_dir", &c.paths.shared_dir},
@@ -475,12 +476,15 @@ std::string Config::url() const {
   if (text.empty()) text = network.host_reachable_address;
   while (text.ends_with('/')) text.pop_back();
   if (text.find("://") != std::string::npos) return text;
+  return "http://" + authority_of(text, network.host_port);
+}
+
+std::string authority_of(std::string host, std::uint16_t port) {
   // A bare address: of an IPv6 one only the brackets tell where a port could begin.
-  const auto colons = std::count(text.begin(), text.end(), ':');
-  if (colons > 1 && !text.starts_with('[')) text = "[" + text + "]";
-  const size_t after_host = text.starts_with('[') ? text.find(']') : 0;
-  const bool has_port = after_host != std::string::npos && text.find(':', after_host) != std::string::npos;
-  return "http://" + text + (has_port ? "" : ":" + std::to_string(network.host_port));
+  if (std::count(host.begin(), host.end(), ':') > 1 && !host.starts_with('[')) host = "[" + host + "]";
+  const size_t after_host = host.starts_with('[') ? host.find(']') : 0;
+  const bool has_port = after_host != std::string::npos && host.find(':', after_host) != std::string::npos;
+  return host + (has_port ? "" : ":" + std::to_string(port));
 }
 
 // systemd makes a folder for it that every user can look into; the state folder is for its owner alone.

@@ -19,6 +19,7 @@ struct Config {
     std::string host_reachable_address = "127.0.0.1";
     std::uint16_t host_ssh_proxy_port = 8002;
     std::string unix_socket;           // of the host, for commands on its machine; "none": none; default: see unix_socket()
+    int max_connections_per_peer = 512;  // of one address, of IPv6 one /64; the host's own machine is not counted
     std::string runner_address;        // classic; riverbox runners dial in, so it is only shown
     std::uint16_t runner_port = 8001;  // likewise
   } network;
@@ -101,6 +102,9 @@ struct Config {
   struct Shown { std::string key, value, origin; };
   std::vector<Shown> show() const;
 };
+
+// "node0" -> "node0:8000", "fd00::1" -> "[fd00::1]:8000"; a port that is written already stays.
+std::string authority_of(std::string host, std::uint16_t port);
 
 // $STATE_DIRECTORY (systemd), $XDG_STATE_HOME/riverbox, /var/lib/riverbox for root, ~/.local/state/riverbox.
 std::filesystem::path default_state_dir();

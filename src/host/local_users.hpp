@@ -2,6 +2,8 @@
 #pragma once
 #include <sys/types.h>
 
+#include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,18 +14,24 @@ namespace riverbox::host {
 
 class LocalUsers {
 public:
-  // "alice:operator", "@docker:user", "*:viewer"; of several that fit the highest role counts. Throws ConfigError.
+  // "alice:operator", "@docker:user", "*:viewer"; of several that fit the highest role counts. Asks the user database. Throws ConfigError, also for names that it does not know.
   explicit LocalUsers(const std::vector<std::string>& rules);
-  // nullopt: nobody. Asks the user database. Any thread.
+  // nullopt: nobody. Any thread; asks the user database for a user's name once.
   std::optional<Identity> find(uid_t uid, const std::vector<gid_t>& groups) const;
 
 private:
   struct Rule {
-    enum class Kind { user, group, everybody } kind;
-    std::string name;
+    std::optional<uid_t> user;
+    std::optional<gid_t> group;  // neither: everybody
     Role role;
+    bool fits(uid_t uid, const std::vector<gid_t>& groups) const;
   };
+  static Rule parse(const std::string& text);
+  std::string name_of(uid_t uid) const;
+
   std::vector<Rule> rules_;
+  mutable std::mutex mutex_;
+  mutable std::map<uid_t, std::string> names_;
 };
 
 }  // namespace riverbox::host

@@ -14,6 +14,7 @@ namespace riverbox::host {
 namespace {
 
 constexpr size_t kIdBytes = 4, kSecretBytes = 24;  // of randomness
+constexpr size_t kMostSessions = 32;  // of one token; beyond, the oldest ends
 constexpr size_t kMaxUser = 64, kMaxNote = 200;
 constexpr std::chrono::hours kLongest{24 * 3650}, kLongestInvitation{24 * 30};
 
@@ -81,6 +82,9 @@ std::optional<Tokens::Made> Tokens::open_session(const std::string& token) {
       if (expires) lifetime = std::min(lifetime, std::chrono::duration_cast<std::chrono::seconds>(*expires - clock_.wall()));
     }
   }
+  std::vector<store::TokenRecord> open = list();  // oldest first
+  std::erase_if(open, [&](const auto& record) { return record.parent != parent; });
+  for (size_t i = 0; i + kMostSessions <= open.size(); ++i) revoke(open[i].id);
   return make(identity->name, identity->role, lifetime, "browser", std::move(parent));
 }
 

@@ -170,24 +170,28 @@ std::optional<CertificateFiles> certificate_of(const Config& config) {
   gethostname(machine, sizeof machine - 1);
   std::vector<std::string> names{"localhost", "127.0.0.1", "::1", to_lower(machine), to_lower(config.network.host_reachable_address)};
   for (const std::string& host : security.allowed_hosts) names.push_back(to_lower(host));
-  for (std::string& name : names)
+  for (std::string& name : names) {
+    if (name.starts_with('[')) name = name.substr(1, name.find(']') - 1);
     if (const size_t colon = name.find(':'); colon == name.rfind(':')) name.resize(std::min(colon, name.size()));  // a port
+  }
   std::erase(names, "");
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
   return own_certificate(config.paths.state_dir / "tls", names);
 }
 
-Fingerprint fingerprint_of(const fs::path& certificate) {
-  const std::string pem = content(certificate);
-  const Memory memory = opened(pem);
-  Certificate last;
-  while (Certificate next{PEM_read_bio_X509(memory.get(), nullptr, nullptr, nullptr)}) last = std::move(next);
-  tls_error();  // the end of the file is one
+std::optional<Fingerprint> pin_of(const Config& config) {
+  const bool own = config.security.tls == "auto";
+  const fs::path file = own ? config.paths.state_dir / "tls/ca.pem" : config.security.tls_certificate;
+  std::error_code hidden;
+  if (own && !fs::exists(file, hidden))
+    throw ConfigError("there is no certificate of this host in " + file.string() + " yet, or you may not look", "Start the host first, and ask as its user, for example with sudo.");
+  const Certificate first = first_certificate(content(file));
+  if (!first) throw ConfigError(fmt::format("{} is not a certificate", file.string()), "security.tls_certificate must be a PEM file.");
+  if (X509_self_signed(first.get(), 0) != 1) return std::nullopt;
   Fingerprint print;
   unsigned size = 0;
-  if (!last || X509_digest(last.get(), EVP_sha256(), print.sha256.data(), &size) != 1)
-    throw ConfigError(fmt::format("{} is not a certificate", certificate.string()), "security.tls_certificate must be a PEM file.");
+  must(X509_digest(first.get(), EVP_sha256(), print.sha256.data(), &size) == 1, "hash a certificate");
   return print;
 }
 

@@ -19,10 +19,11 @@ struct CertificateFiles {
 // and what lacks one of `names` (host names and addresses). Blocking. Throws IoError, ConfigError for files that are none of ours.
 CertificateFiles own_certificate(const std::filesystem::path& folder, const std::vector<std::string>& names);
 
-// What [security] tls says: nothing, the files that are given, or our own in the state folder for every name this host goes by. Throws as above.
+// What [security] tls says: nothing, the files that are given, or our own in the state folder for every name this host goes by. Throws as above. For the host itself: it makes files.
 std::optional<CertificateFiles> certificate_of(const Config& config);
 
-// Of what clients have to trust: the last certificate in the file, which is the authority's in one of ours. Throws ConfigError.
-Fingerprint fingerprint_of(const std::filesystem::path& certificate);
+// By what clients know this host: the authority of its own, or a given certificate that nobody else has signed. nullopt: one that is signed by others, whom clients have to trust, and
+// whose other certificates are not this host's. Only reads. Throws ConfigError, also when the host has not made its own yet.
+std::optional<Fingerprint> pin_of(const Config& config);
 
 }  // namespace riverbox::net

@@ -195,13 +195,10 @@ struct HttpClient::Impl {
         throw Unavailable(fmt::format("cannot reach the host at {}: {}", where, reason), start);
       case CURLE_PEER_FAILED_VERIFICATION:
       case CURLE_SSL_CACERT_BADFILE:
-        if (url.pin)
-          throw Unavailable(fmt::format("cannot trust the host at {}: its certificate has another fingerprint than {}", where, url.pin->str()),
-                            "On the host, `riverbox host fingerprint` prints the right address. If nobody has changed its certificate, somebody else answers in its place.");
-        throw Unavailable(fmt::format("cannot trust the host at {}: {}", where, *details ? details : reason),
-                          "For the certificate that a host makes for itself, use the address with the fingerprint: `riverbox host fingerprint` prints it on the host.");
+        throw Unavailable(fmt::format("cannot trust the host at {}: {}", where, *details ? details : reason), advice_about(*details ? details : reason, url.pin.has_value()));
       case CURLE_SSL_CONNECT_ERROR:
-        throw Unavailable(fmt::format("cannot reach the host at {}: {}", where, *details ? details : reason), "Does it speak TLS there? If [security] tls is off on the host, write http:// instead.");
+        throw Unavailable(fmt::format("cannot reach the host at {}: {}", where, *details ? details : reason),
+                          url.pin ? "Does `riverbox host` run there, with [security] tls, and has it room for more connections?" : "Does it speak TLS there? If [security] tls is off on the host, write http:// instead.");
       default:
         throw Unavailable(fmt::format("{} failed: the connection to the host at {} broke: {}", what, where, reason),
                           "Check that the host is running (`riverbox doctor`), then try again.");

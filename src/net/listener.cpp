@@ -1,5 +1,6 @@
 #include "net/listener.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -118,11 +119,15 @@ Listener open_unix_listener(asio::io_context& loop, const fs::path& path) {
   asio::local::stream_protocol::socket probe(loop);
   probe.connect(endpoint, nobody);
   if (!nobody) fail("somebody listens there already");
-  if (nobody == asio::error::connection_refused) ::unlink(path.c_str());
+  struct stat there {};
+  if (nobody == asio::error::connection_refused && ::lstat(path.c_str(), &there) == 0) {
+    if (!S_ISSOCK(there.st_mode)) fail("something else than a socket lies there");
+    ::unlink(path.c_str());
+  }
   Listener listener(loop);
   listener.open(endpoint.protocol(), ec);
   if (!ec) listener.bind(endpoint, ec);
-  if (!ec && ::chmod(path.c_str(), 0666) != 0) ec.assign(errno, boost::system::system_category());
+  if (!ec && ::fchmodat(AT_FDCWD, path.c_str(), 0666, AT_SYMLINK_NOFOLLOW) != 0) ec.assign(errno, boost::system::system_category());
   if (!ec) listener.listen(kBacklog, ec);
   if (ec) fail(ec.message());
   return listener;

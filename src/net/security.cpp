@@ -72,6 +72,12 @@ std::optional<Origin> parse_origin(std::string_view text) {
   return std::nullopt;
 }
 
+// A browser does not come over a unix socket by itself: this has passed a proxy, whose user is not who asks.
+bool came_through_a_proxy(const Request& request) {
+  constexpr std::string_view kSigns[] = {"origin", "cookie", "sec-fetch-site", "x-forwarded-for", "x-real-ip", "forwarded", "via"};
+  return std::any_of(std::begin(kSigns), std::end(kSigns), [&](std::string_view name) { return request.header(name) != nullptr; });
+}
+
 // Who asks where nobody has to say it: everything is open.
 const Identity kNobodyInParticular{"", Role::admin, false};
 
@@ -114,7 +120,7 @@ std::optional<Identity> AccessPolicy::identify(const Request& request) const {
     return given ? find_.token(*given) : std::nullopt;
   }
   if (auto found = identify_browser(request)) return found;
-  return request.local_user && find_.local ? find_.local(*request.local_user) : std::nullopt;
+  return request.local_user && find_.local && !came_through_a_proxy(request) ? find_.local(*request.local_user) : std::nullopt;
 }
 
 std::optional<Identity> AccessPolicy::identify_browser(const Request& request) const {
@@ -160,7 +166,9 @@ std::optional<Response> AccessPolicy::check_origin(const Request& request) const
                                            printable(*host_header, 100)));
   const std::string* origin_header = request.header("origin");
   if (!origin_header) return std::nullopt;  // not a browser
-  if (const auto origin = parse_origin(*origin_header)) {
+  const auto origin = parse_origin(*origin_header);
+  if (origin && request.secure && origin->scheme != "https") return error_response(403, "a page that came without TLS may not talk to this host");
+  if (origin) {
     // Behind a proxy that ends TLS the Host has no port and the origin is https: both then mean the default of the scheme.
     const std::string host_port = host->port.empty() ? origin->default_port() : host->port;
     if (origin->where.host == host->host && origin->port() == host_port) return std::nullopt;

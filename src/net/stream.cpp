@@ -49,6 +49,8 @@ void Stream::handshake(std::shared_ptr<TlsContext> context, const std::string& h
   core_->tls->async_handshake(is_client ? asio::ssl::stream_base::client : asio::ssl::stream_base::server, std::move(done));
 }
 
+std::string Stream::distrust() const { return core_->tls ? net::distrust(core_->tls->native_handle()) : std::string(); }
+
 void Stream::read(asio::mutable_buffer into, Handler handler) {
   if (core_->tls) return core_->tls->async_read_some(into, std::move(handler));
   core_->socket.async_read_some(into, std::move(handler));
@@ -66,8 +68,16 @@ void Stream::write(const Pieces& pieces, Handler handler) {
   core_->tls->async_write_some(bytes, std::move(handler));
 }
 
+// A peer that still sends after our goodbye is an error to TLS; below it, what comes is thrown away as without TLS.
 void Stream::finish(Done done) {
-  if (core_->tls) return core_->tls->async_shutdown(std::move(done));
+  if (!core_->tls) return finish_below(std::move(done));
+  core_->tls->async_shutdown([this, done = std::move(done)](error_code failed) {
+    if (failed && core_->socket.is_open()) return finish_below(done);
+    done(failed);
+  });
+}
+
+void Stream::finish_below(Done done) {
   error_code ec;
   core_->socket.shutdown(asio::socket_base::shutdown_send, ec);
   if (ec) {

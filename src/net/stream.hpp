@@ -4,6 +4,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include <boost/asio/any_completion_handler.hpp>
@@ -33,6 +34,8 @@ public:
   // Everything after it goes through TLS. A client that has a `host_name` wants the certificate to be this host's, and tells which it wants.
   void handshake(std::shared_ptr<TlsContext> context, const std::string& host_name, Done done);
   bool secure() const;
+  // Why the certificate of the server was not accepted, for people; "" when that was not the reason.
+  std::string distrust() const;
   // Says goodbye (TLS: close_notify; else the end of our half) and waits for the peer to leave as well; what still comes is thrown away. The caller bounds the time with close().
   void finish(Done done);
 
@@ -74,6 +77,7 @@ private:
   }
   void read(boost::asio::mutable_buffer into, Handler handler);
   void write(const Pieces& pieces, Handler handler);
+  void finish_below(Done done);
   void discard(Done done);
 
   struct Core;

@@ -1,5 +1,7 @@
 #include "net/tickets.hpp"
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "base/strings.hpp"
 
@@ -8,6 +10,7 @@ namespace {
 
 constexpr size_t kTicketBytes = 24;  // of randomness
 constexpr size_t kMostTickets = 10000;
+constexpr std::ptrdiff_t kMostOfOne = 100;  // user
 
 }  // namespace
 
@@ -15,7 +18,8 @@ std::string Tickets::issue(Identity identity, std::string path) {
   const auto now = clock_.steady();
   const std::lock_guard lock(mutex_);
   std::erase_if(waiting_, [now](const auto& entry) { return entry.second.expires <= now; });
-  if (waiting_.size() >= kMostTickets) throw Unavailable("too many tickets are waiting to be used", "Try again in half a minute.");
+  const auto theirs = std::count_if(waiting_.begin(), waiting_.end(), [&](const auto& entry) { return entry.second.identity.name == identity.name; });
+  if (waiting_.size() >= kMostTickets || theirs >= kMostOfOne) throw Unavailable("too many tickets are waiting to be used", "Try again in half a minute.");
   const std::string ticket = random_hex(kTicketBytes);
   waiting_.emplace(ticket, Ticket{std::move(identity), std::move(path), now + kLifetime});
   return ticket;

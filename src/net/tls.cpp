@@ -34,7 +34,8 @@ int verify_pinned(X509_STORE_CTX* store, void* argument) {
     if (X509_digest(candidate, EVP_sha256(), found.sha256.data(), &size) == 1 && found == pin) pinned = candidate;
   }
   if (pinned && X509_cmp(pinned, leaf) == 0) return 1;
-  if (pinned && X509_check_ca(pinned) > 0) {
+  // One that vouches for others must be like ours, of one host alone: an authority of a whole department would vouch for its printers, too.
+  if (pinned && X509_check_ca(pinned) > 0 && X509_get_pathlen(pinned) == 0 && X509_self_signed(pinned, 1) == 1) {
     STACK_OF(X509)* trusted = sk_X509_new_null();
     if (trusted && sk_X509_push(trusted, pinned) > 0) X509_STORE_CTX_set0_trusted_stack(store, trusted);
     const int verified = trusted && X509_verify_cert(store) == 1;
@@ -50,9 +51,9 @@ void use(ssl::context& context, const std::filesystem::path& certificate, const 
   SSL_CTX* native = context.native_handle();
   ERR_clear_error();
   if (SSL_CTX_use_certificate_chain_file(native, certificate.c_str()) != 1)
-    throw ConfigError(fmt::format("cannot use the certificate {}: {}", certificate.string(), tls_error()), "security.tls_certificate must be a PEM file: the host's certificate, then those that signed it.");
+    throw ConfigError(fmt::format("cannot use the certificate {}: {}", certificate.string(), tls_error()), "It must be a PEM file: the host's certificate, then those that signed it.");
   if (SSL_CTX_use_PrivateKey_file(native, key.c_str(), SSL_FILETYPE_PEM) != 1)
-    throw ConfigError(fmt::format("cannot use the key {}: {}", key.string(), tls_error()), fmt::format("security.tls_key must be the PEM file of the key of {}, without a passphrase.", certificate.string()));
+    throw ConfigError(fmt::format("cannot use the key {}: {}", key.string(), tls_error()), fmt::format("It must be the PEM file of the key of {}, without a passphrase.", certificate.string()));
 }
 
 }  // namespace
@@ -97,6 +98,19 @@ void TlsContext::expect(ssl_st* connection, const std::string& host_name) const 
 void check_pin(ssl_ctx_st* context, const Fingerprint& pin) {
   SSL_CTX_set_cert_verify_callback(context, verify_pinned, const_cast<Fingerprint*>(&pin));
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+}
+
+std::string distrust(ssl_st* connection) {
+  const long result = SSL_get_verify_result(connection);
+  return result == X509_V_OK ? "" : X509_verify_cert_error_string(result);
+}
+
+std::string advice_about(std::string_view problem, bool pinned) {
+  if (pinned && problem.find(X509_verify_cert_error_string(X509_V_ERR_CERT_UNTRUSTED)) != std::string_view::npos)
+    return "Its certificate has another fingerprint than the one after the # of the address. `riverbox host fingerprint` prints the right address on the host; if nobody has changed its certificate, somebody else answers in its place.";
+  if (problem.find("expired") != std::string_view::npos || problem.find("not yet valid") != std::string_view::npos) return "Look at the clocks of both machines, and at how long the certificate is valid.";
+  if (problem.find("mismatch") != std::string_view::npos) return "The certificate is of another name: use that name, or on the host [security] allowed_hosts.";
+  return "For the certificate that a host makes for itself, use the address with its fingerprint: `riverbox host fingerprint` prints it on the host.";
 }
 
 // A static program has no built-in bundle, because distributions disagree about where it lies.

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "net/fingerprint.hpp"
 
@@ -36,6 +37,10 @@ private:
 
 // The same for a context of somebody else's, such as libcurl's. `pin` must outlive it.
 void check_pin(ssl_ctx_st* context, const Fingerprint& pin);
+// Why a client did not accept the server's certificate, for people: what is wrong, and what to do. "" when that was not the reason.
+std::string distrust(ssl_st* connection);
+// What a client should do about a certificate with such a problem: OpenSSL's words, or libcurl's around them.
+std::string advice_about(std::string_view problem, bool pinned);
 // The file with the authorities that this machine trusts; nullptr: none was found.
 const char* ca_bundle();
 // What went wrong last in OpenSSL on this thread, for people.

@@ -15,7 +15,7 @@ namespace {
                      "Write it as http://HOST:PORT, for example http://127.0.0.1:8000.");
 }
 
-constexpr std::string_view kUnix = "unix://", kPin = "#sha256:";
+constexpr std::string_view kUnix = "unix://";
 
 // The path of the socket ends at the colon, or at the end.
 HttpUrl parse_unix(std::string_view text) {
@@ -51,7 +51,7 @@ HttpUrl HttpUrl::parse(std::string_view text) {
   std::string_view tail = path == std::string_view::npos ? "" : rest.substr(path);
   const size_t fragment = tail.find('#');
   url.target = (tail.starts_with('/') ? "" : "/") + std::string(tail.substr(0, fragment));
-  if (fragment != std::string_view::npos && tail.substr(fragment).starts_with(kPin)) {
+  if (fragment != std::string_view::npos && fragment + 1 < tail.size()) {
     if (!url.secure()) refuse(text, "a fingerprint needs https");
     url.pin = Fingerprint::parse(tail.substr(fragment + 1));
   }
@@ -89,11 +89,13 @@ std::string HttpUrl::str() const {
 }
 
 std::string at_host(std::string_view host_url, std::string_view target) {
-  const size_t pin = std::min(host_url.find(kPin), host_url.size());
+  const size_t pin = std::min(host_url.find('#'), host_url.size());
+  size_t end = pin;
+  while (end > 0 && target.starts_with('/') && host_url[end - 1] == '/') --end;
   const bool first_after_socket = host_url.starts_with(kUnix) && host_url.find(':', kUnix.size()) == std::string_view::npos;
-  return fmt::format("{}{}{}{}", host_url.substr(0, pin), first_after_socket ? ":" : "", target, host_url.substr(pin));
+  return fmt::format("{}{}{}{}", host_url.substr(0, end), first_after_socket ? ":" : "", target, host_url.substr(pin));
 }
 
-std::string shown_host(std::string_view host_url) { return std::string(host_url.substr(0, host_url.find(kPin))); }
+std::string shown_host(std::string_view host_url) { return std::string(host_url.substr(0, host_url.find('#'))); }
 
 }  // namespace riverbox::net

@@ -27,14 +27,6 @@ namespace {
 
 constexpr int kAcceptTimeoutMs = 10000;
 
-// What a client should do about a certificate that it does not accept.
-std::string tls_reason(const error_code& ec, bool pinned) {
-  const std::string why = ec.message();
-  if (why.find("certificate verify failed") == std::string::npos) return why;
-  return pinned ? "its certificate has another fingerprint than the one after the # of the address. On the host, `riverbox host fingerprint` prints the right one; a changed one may be an attack"
-                : "nobody whom this machine trusts has signed its certificate. For a host's own, use the address with the fingerprint that `riverbox host fingerprint` prints on the host";
-}
-
 std::chrono::milliseconds milliseconds_of(int count) { return std::chrono::milliseconds(count); }
 
 // The server's half of the handshake.
@@ -135,7 +127,9 @@ private:
     stream_.next_layer() = Stream(std::move(socket));
     if (!url_.secure()) return handshake();
     stream_.next_layer().handshake(TlsContext::client(url_.pin), url_.host, [self = shared_from_this()](error_code failed) {
-      if (failed) return self->fail(fmt::format("cannot trust {}: {}", self->url_.str(), tls_reason(failed, self->url_.pin.has_value())));
+      const std::string distrust = self->stream_.next_layer().distrust();
+      if (failed && !distrust.empty()) return self->fail(fmt::format("cannot trust {}: {}. {}", self->url_.str(), distrust, advice_about(distrust, self->url_.pin.has_value())));
+      if (failed) return self->fail_with(failed);
       self->handshake();
     });
   }

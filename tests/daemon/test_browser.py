@@ -113,6 +113,15 @@ class Browser(OwnCluster):
         self.assertEqual(self.page("GET", "/api/nodes", headers={"Cookie": "riverbox_session=wrong"})[0], 401)
         self.assertEqual(self.page("GET", "/api/nodes", headers={"Cookie": f"x_riverbox_session={self.host.token}"})[0], 401)
 
+    def test_who_is_nobody_yet_sends_little(self):
+        self.assertEqual(self.page("POST", "/login", headers=self.origin, token="x" * 5000)[0], 413)
+        self.assertEqual(self.host.http("POST", "/api/login", {"token": "x" * 5000}, token="")[0], 413)
+
+    def test_sessions_of_one_token_make_room_for_each_other(self):
+        token = self.host.cli("riverbox", "token", "create", "zoe", check=True).out.strip()
+        cookies = [self.log_in(token) for _ in range(33)]
+        self.assertEqual([self.page("GET", "/api/nodes", headers=cookie)[0] for cookie in (cookies[0], cookies[1], cookies[32])], [401, 200, 200])
+
     def test_a_node_cannot_log_in(self):
         invitation = self.host.cli("riverbox", "node", "join-command", check=True).out.split()[-1]
         self.assertEqual(self.host.http("POST", "/api/login", {"token": invitation}, token="")[0], 401)
@@ -191,6 +200,7 @@ class NoAuthentication(unittest.TestCase):
         self.assertIn('"address":"127.0.0.1"', host.log())
         status, _, page = host.http("GET", "/", token="")
         self.assertEqual(status, 200)
+        self.assertEqual(host.http("GET", "/api/nodes", token="", headers={"Host": "evil.example"})[0], 403, "a name that was made to mean this machine")
         self.assertIn("Authentication is off", page)
         self.assertEqual(host.http("GET", "/login", token="")[1]["location"], "/")
         host.stop()

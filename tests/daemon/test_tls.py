@@ -115,6 +115,26 @@ class OwnCertificate(unittest.TestCase):
                     pass
             self.assertEqual(self.ask("riverbox", "node", "list").code, 0)
 
+    def test_a_page_that_came_without_tls_is_somebody_elses(self):
+        context = ssl.create_default_context(cafile=str(self.host.home / "state/tls/ca.pem"))
+        for origin, status in ((f"http://localhost:{self.host.port}", b"403"), (f"https://localhost:{self.host.port}", b"201")):
+            with socket.create_connection(("127.0.0.1", self.host.port), 10) as raw, context.wrap_socket(raw, server_hostname="localhost") as tls:
+                body = b'{"path":"/x"}'
+                tls.sendall(f"POST /api/tickets HTTP/1.0\r\nHost: localhost:{self.host.port}\r\nOrigin: {origin}\r\nAuthorization: Bearer {self.host.token}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+                self.assertEqual(tls.recv(65536).split()[1], status, origin)
+
+    def test_a_refusal_arrives_although_the_client_still_sends(self):
+        context = ssl.create_default_context(cafile=str(self.host.home / "state/tls/ca.pem"))
+        with socket.create_connection(("127.0.0.1", self.host.port), 10) as raw, context.wrap_socket(raw, server_hostname="localhost") as tls:
+            tls.sendall(b"POST /api/submit HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n" + b"x" * 3_000_000)
+            self.assertIn(b" 413 ", tls.recv(65536))
+
+    def test_only_the_host_itself_makes_its_certificate(self):
+        stranger = {"HOME": str(work_dir() / "tls-nobodys-home"), "RIVERBOX_PATHS_STATE_DIR": str(work_dir() / "tls-nobodys-state")}
+        result = self.host.cli("riverbox", "host", "fingerprint", env=stranger)
+        self.assertEqual((result.code, result.out), (78, ""), result)
+        self.assertFalse((work_dir() / "tls-nobodys-state").exists())
+
     # ---- who is trusted
 
     def test_clients_trust_the_fingerprint_and_nothing_else(self):
@@ -199,6 +219,27 @@ class GivenCertificate(unittest.TestCase):
         self.assertEqual(host.cli("riverbox", "node", "list", env={"RIVERBOX_HOST": plain, "SSL_CERT_FILE": str(folder / "cert.pem")}).code, 0)
         other = host.cli("riverbox", "node", "list", env={"RIVERBOX_HOST": f"https://127.0.0.2:{host.port}", "SSL_CERT_FILE": str(folder / "cert.pem")})
         self.assertEqual(other.code, 69, "a name that is not in it")
+
+    def test_one_that_others_have_signed_is_not_known_by_a_fingerprint(self):
+        folder = self.files("department")
+        sign = lambda name: (subprocess.run(["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.csr"],
+                                            check=True, capture_output=True),
+                             subprocess.run(["openssl", "x509", "-req", "-in", folder / f"{name}.csr", "-CA", folder / "cert.pem", "-CAkey", folder / "key.pem", "-CAcreateserial", "-copy_extensions", "copy", "-days", "30",
+                                             "-out", folder / f"{name}.pem"], check=True, capture_output=True))
+        for name in ("host", "printer"):
+            sign(name)
+        authority = (folder / "cert.pem").read_text()
+        (folder / "chain.pem").write_text((folder / "host.pem").read_text() + authority)
+        host = TlsHost(None, work_dir() / "tls-share-5", "tls-signed", security={"tls": "files", "tls_certificate": folder / "chain.pem", "tls_key": folder / "host.key"})
+        self.addCleanup(host.stop)
+        result = host.cli("riverbox", "host", "fingerprint", check=True)
+        self.assertEqual(result.out.strip(), f"https://127.0.0.1:{host.port}")
+        self.assertIn("have to trust", result.err)
+        trusting = {"RIVERBOX_HOST": result.out.strip(), "SSL_CERT_FILE": str(folder / "cert.pem")}
+        self.assertEqual(host.cli("riverbox", "node", "list", env=trusting).code, 0)
+        # whoever pins the department's authority all the same does not talk to its printer
+        printed = subprocess.run(["openssl", "x509", "-in", folder / "cert.pem", "-noout", "-fingerprint", "-sha256"], capture_output=True, text=True).stdout.strip().split("=")[1]
+        self.assertEqual(host.cli("riverbox", "node", "list", env={"RIVERBOX_HOST": f"{result.out.strip()}#sha256:{printed}"}).code, 69)
 
     def test_what_cannot_be_used_is_told(self):
         good, other = self.files("good"), self.files("other")

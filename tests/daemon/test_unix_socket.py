@@ -29,11 +29,11 @@ class UnixSocket(unittest.TestCase):
     def tearDownClass(cls):
         cls.host.stop()
 
-    def ask(self, path, method="GET", user=None, headers="", body=""):
+    def ask(self, path, method="GET", user=None, headers="", body="", host="Host: localhost\r\n"):
         """(status, JSON), as another user when one is named."""
         script = ("import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.settimeout(20)\ns.connect(sys.argv[1])\ns.sendall(sys.argv[2].encode())\n"
                   "d=b''\nwhile p:=s.recv(65536): d+=p\nsys.stdout.buffer.write(d)")
-        text = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n{headers}\r\n{body}"
+        text = f"{method} {path} HTTP/1.1\r\n{host}Connection: close\r\nContent-Length: {len(body)}\r\n{headers}\r\n{body}"
         options = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
         done = subprocess.run(["/usr/bin/python3", "-c", script, str(self.path), text], capture_output=True, timeout=60 * PATIENCE, **options)
         head, _, rest = done.stdout.partition(b"\r\n\r\n")
@@ -93,8 +93,23 @@ class UnixSocket(unittest.TestCase):
         self.assertFalse(self.path.exists())
         self.host.start()
 
+    def test_a_file_in_its_place_is_not_touched(self):
+        (work_dir() / "precious").write_text("precious")
+        host = Host(None, work_dir() / "unix-share-5", "unix-typo", network={"unix_socket": work_dir() / "precious"})
+        self.assertIn("something else than a socket lies there", host.log())
+        self.assertEqual((work_dir() / "precious").read_text(), "precious")
+        host.stop()
+        self.assertEqual((work_dir() / "precious").read_text(), "precious")
+
+    def test_what_has_passed_a_proxy_is_not_the_proxys_user(self):
+        for header in ("X-Forwarded-For: 1.2.3.4", "Cookie: riverbox_session=old", "Sec-Fetch-Site: same-origin", "Via: 1.1 x", "Origin: http://localhost:80", "Forwarded: for=1.2.3.4"):
+            self.assertEqual(self.ask("/api/whoami", headers=header + "\r\n")[0], 401, header)
+
+    def test_pages_of_others_read_nothing_that_needs_no_secret(self):
+        self.assertEqual(self.ask("/api/whoami", headers="Host: evil.example\r\n", host="")[0], 403)
+
     def test_rules_that_are_none_are_refused(self):
-        for rule in ("alice", "alice:root", ":user", "@:user", "alice:node"):
+        for rule in ("daemon", "daemon:root", ":user", "@:user", "daemon:node", "nobody-of-that-name:user"):
             host = Host(None, work_dir() / "unix-share-3", f"unix-bad-{abs(hash(rule))}", start=False, security={"local_users": [rule]})
             result = host.cli("riverbox", "host", timeout=30)
             self.assertEqual(result.code, 78, result)

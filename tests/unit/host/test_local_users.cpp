@@ -31,7 +31,7 @@ TEST_CASE("of the rules that fit the highest role counts") {
 }
 
 TEST_CASE("what is no rule is refused") {
-  for (const char* rule : {"", "alice", "alice:", ":user", "@:user", "alice:root", "alice:node", "alice:joiner"}) {
+  for (const char* rule : {"", "daemon", "daemon:", ":user", "@:user", "daemon:root", "daemon:node", "daemon:joiner", "nobody-of-that-name:user", "@nobody-of-that-name:user"}) {
     CAPTURE(rule);
     CHECK_THROWS_AS(host::LocalUsers({rule}), ConfigError);
   }
