@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
+#include <string>
 
 #include "base/strings.hpp"
 #include "os/fd.hpp"
@@ -29,11 +31,18 @@ void sd_notify(std::string_view state) {
   ::sendto(socket.get(), state.data(), state.size(), MSG_NOSIGNAL | MSG_DONTWAIT, reinterpret_cast<const sockaddr*>(&address), size);
 }
 
+// The time tells an answer to this SIGHUP from one to an earlier one (systemd 253, Type=notify-reload).
+void sd_notify_reloading() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  sd_notify("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(now.tv_sec * 1'000'000LL + now.tv_nsec / 1000));
+}
+
 std::optional<std::chrono::microseconds> watchdog_interval() {
   const char* pid = std::getenv("WATCHDOG_PID");
   if (pid && parse_i64(pid) != static_cast<long long>(::getpid())) return std::nullopt;
   const char* text = std::getenv("WATCHDOG_USEC");
-  const auto period = text ? parse_i64(text) : std::nullopt;
+  const auto period = parse_i64(text ? text : "");
   if (!period || *period <= 0) return std::nullopt;
   return std::chrono::microseconds(*period / 2);
 }
