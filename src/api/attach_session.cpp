@@ -9,8 +9,8 @@ namespace {
 
 class AttachReader final : public FeedReader {
 public:
-  AttachReader(std::shared_ptr<net::WebSocket> socket, Identity identity, const std::filesystem::path& share)
-      : socket_(std::move(socket)), identity_(std::move(identity)), share_(share) {}
+  AttachReader(std::shared_ptr<net::WebSocket> socket, Identity identity, std::filesystem::path share)
+      : socket_(std::move(socket)), identity_(std::move(identity)), share_(std::move(share)) {}
 
   void status(const store::TaskRecord& task) override { send({{"type", "status"}, {"task", task_shape(task, identity_, share_)}}); }
   void output(bool is_stderr, std::uint64_t, std::string_view bytes) override {
@@ -33,7 +33,7 @@ private:
 
   std::shared_ptr<net::WebSocket> socket_;
   const Identity identity_;
-  const std::filesystem::path& share_;
+  const std::filesystem::path share_;
 };
 
 }  // namespace
@@ -47,7 +47,7 @@ void start_attach(const SocketCall& call, std::shared_ptr<net::WebSocket> socket
   socket->start({.message = [](std::string_view, bool) {},
                  .closed = [feed](std::uint16_t, std::string_view) { feed->closed(); },
                  .drained = [feed] { feed->drained(); }});
-  feed->start(std::make_shared<AttachReader>(socket, call.identity, call.services.config.paths.shared_dir));
+  feed->start(std::make_shared<AttachReader>(socket, call.identity, call.services.config->paths.shared_dir));
 }
 
 }  // namespace riverbox::api

@@ -77,7 +77,7 @@ public:
   size_t queued_bytes() const override { return body_->queued_bytes(); }
 
 private:
-  Json shape(const store::TaskRecord& task) const { return task_shape(task, identity_, services_.config.paths.shared_dir); }
+  Json shape(const store::TaskRecord& task) const { return task_shape(task, identity_, services_.config->paths.shared_dir); }
 
   void event(const char* type, const Json& data, bool last = false) {
     const auto& [out, err] = at_.offsets;

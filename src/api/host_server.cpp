@@ -64,8 +64,9 @@ std::shared_ptr<net::TlsContext> tls_of(const Config& config) {
   return files ? net::TlsContext::server(files->certificate, files->key) : nullptr;
 }
 
-net::ServerOptions server_options(const Config& config) {
-  return {.bind_address = config.network.host_bind_ip, .port = config.network.host_port, .tls = tls_of(config), .unix_socket = config.unix_socket(),
+net::ServerOptions server_options(const HostServerOptions& options) {
+  const Config& config = options.config;
+  return {.bind_address = config.network.host_bind_ip, .port = config.network.host_port, .inherited_socket = options.inherited_socket, .tls = tls_of(config), .unix_socket = config.unix_socket(),
           .max_connections_per_peer = static_cast<unsigned>(config.network.max_connections_per_peer), .websocket = {}};
 }
 
@@ -92,6 +93,14 @@ const Config& with_folders(const Config& config) {
   return config;
 }
 
+host::Environments::Packaging packaging_of(const Config& config) {
+  return {config.docker.keep_versions, config.docker.max_layers, config.docker.compression == "gzip" ? environment::Compression::gzip : environment::Compression::none};
+}
+
+host::Retention::Policy retention_of(const Config& config) {
+  return {.tasks = std::chrono::hours(24) * config.retention.tasks_days, .output = std::chrono::hours(24) * config.retention.logs_days};
+}
+
 // The same text for the same question of the same one.
 std::string question_of(const net::Request& request, const Identity& identity) {
   std::string question = fmt::format("{} {} {}", to_string(identity.role), identity.name, request.path);
@@ -107,29 +116,28 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
     : loop(l),
       config(c),
       token(std::move(t)),
-      naming(config.docker.prefix),
-      engine(make_engine(config)),
-      database(with_folders(config).database.db_file, store::kHostMigrations),
+      naming(c.docker.prefix),
+      engine(make_engine(c)),
+      database(with_folders(c).database.db_file, store::kHostMigrations),
       node_repository(database),
       task_repository(database),
       publications(database),
       token_repository(database),
-      environments(engine, naming, environment::Share(config.container_dir()), publications,
-                   {.keep_versions = config.docker.keep_versions, .max_layers = config.docker.max_layers, .keep_image = shares_daemon_with_runner,
-                    .compression = config.docker.compression == "gzip" ? environment::Compression::gzip : environment::Compression::none,
+      environments(engine, naming, environment::Share(c.container_dir()), publications,
+                   {.packaging = packaging_of(c), .keep_image = shares_daemon_with_runner,
                     .in_use = [this](const environment::EnvironmentName& name, const environment::Version& version) {
                       return !versions.reason_to_stay(name, version, false).empty();
                     }}),
       versions(environments.share(), task_repository),
       registry(environments.share()),
-      nodes(node_repository, config.timing.heartbeat_interval, config.timing.heartbeat_timeout_factor),
-      tasks(task_repository, nodes, log_files(config)),
-      retention(task_repository, config.paths.shared_dir, log_files(config), {.tasks = std::chrono::hours(24) * config.retention.tasks_days, .output = std::chrono::hours(24) * config.retention.logs_days}),
-      warm_up(nodes, task_repository, config.docker.image_sync_timeout),
-      task_policy(config),
+      nodes(node_repository, c.timing.heartbeat_interval, c.timing.heartbeat_timeout_factor),
+      tasks(task_repository, nodes, log_files(c)),
+      retention(task_repository, c.paths.shared_dir, log_files(c), retention_of(c)),
+      warm_up(nodes, task_repository, c.docker.image_sync_timeout),
+      task_policy(host::TaskPolicy(c)),
       tokens(token_repository, token),
-      local_users(config.security.local_users),
-      access(config, finders(tokens, local_users, tickets)),
+      local_users(c.security.local_users),
+      access(c, finders(tokens, local_users, tickets)),
       guests([this](const std::string& token_id) { return tokens.is_valid(token_id); }),
       answers([this] { return database.changes() + nodes.changes(); }, kMaxAgeOfAnswers) {
   tokens.on_end = [this](const std::string& token_id) { guests.show_out(token_id); };
@@ -139,7 +147,7 @@ struct HostServer::Impl {
   Impl(boost::asio::io_context& loop, HostServerOptions options)
       : services(loop, options.config, token_of(options.config), options.shares_daemon_with_runner),
         housekeeping(services),
-        server(loop, server_options(options.config),
+        server(loop, server_options(options),
                {.http = [this](net::Request request, std::shared_ptr<net::Responder> responder) { handle(std::move(request), std::move(responder)); },
                 .upgrade = [this](const net::Request& request) { return decide_upgrade(services, request); }}),
         renewal(loop) {
@@ -174,15 +182,21 @@ struct HostServer::Impl {
     renewal.expires_after(kRenewal);
     renewal.async_wait([this](const boost::system::error_code& error) {
       if (error) return;
-      services.slow.post([this] {
-        try {
-          boost::asio::post(services.loop, [this, tls = tls_of(services.config)] { server.set_tls(tls); });
-          services.state.post([this, address = address_of(services.config, server.port())] { services.address = address; });
-        } catch (const std::exception& e) {
-          log::error("host", "the certificate cannot be read again; the one before stays", {{"reason", e.what()}});
-        }
-      });
+      read_certificate();
       renew_certificate();
+    });
+  }
+
+  void read_certificate() {
+    const auto config = services.config.now();
+    if (config->security.tls == "off") return;
+    services.slow.post([this, config] {
+      try {
+        boost::asio::post(services.loop, [this, tls = tls_of(*config)] { server.set_tls(tls); });
+        services.state.post([this, address = address_of(*config, server.port())] { services.address = address; });
+      } catch (const std::exception& e) {
+        log::error("host", "the certificate cannot be read again; the one before stays", {{"reason", e.what()}});
+      }
     });
   }
 
@@ -219,9 +233,21 @@ HostServer::~HostServer() = default;
 void HostServer::start() {
   impl_->recover();
   impl_->housekeeping.start();
-  if (impl_->services.config.security.tls != "off") impl_->renew_certificate();
-  const auto& config = impl_->services.config;
-  log::info("host", "listening", {{"address", config.network.host_bind_ip}, {"port", std::to_string(port())}, {"tls", config.security.tls}, {"unix_socket", config.unix_socket().string()}});
+  if (impl_->services.config->security.tls != "off") impl_->renew_certificate();
+  const auto config = impl_->services.config.now();
+  log::info("host", "listening", {{"address", config->network.host_bind_ip}, {"port", std::to_string(port())}, {"tls", config->security.tls}, {"unix_socket", config->unix_socket().string()}});
+}
+
+void HostServer::reload(const Config& config) {
+  auto& services = impl_->services;
+  net::AccessPolicy access(config, finders(services.tokens, services.local_users, services.tickets));
+  host::TaskPolicy task_policy(config);  // the last that can fail
+  services.config.replace(config);
+  services.task_policy.replace(std::move(task_policy));
+  services.access = std::move(access);
+  services.environments.change(packaging_of(config));
+  impl_->read_certificate();
+  services.state.post([&services, policy = retention_of(config)] { services.retention.change(policy); });
 }
 
 void HostServer::stop() {

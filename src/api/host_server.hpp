@@ -14,6 +14,7 @@ struct HostServerOptions {
   Config config;
   // `riverbox up`: a runner uses the same daemon, so create-tar leaves the image that it made for it.
   bool shares_daemon_with_runner = false;
+  int inherited_socket = -1;  // see net::ServerOptions
 };
 
 class HostServer {
@@ -23,6 +24,8 @@ public:
   HostServer(boost::asio::io_context& loop, HostServerOptions options);
   ~HostServer();
   void start();  // loop thread: begins to accept; recovery runs in the background
+  // Loop thread: what may differ from the configuration before are live values (Config::with_live_values_of). Throws ConfigError, and then nothing has changed.
+  void reload(const Config& config);
   void stop();   // loop thread: no new connections, open ones are closed
   std::uint16_t port() const;
   std::string url(const std::string& address) const;  // for clients that reach it at this address; with the fingerprint of its certificate, if it has one

@@ -25,15 +25,14 @@ void guarded(const char* what, const Work& work) {
 
 }  // namespace
 
-Housekeeping::Housekeeping(Services& services)
-    : services_(services), interval_(std::max(services.config.timing.cleanup_check_interval, std::chrono::seconds(1))), timer_(services.loop) {}
+Housekeeping::Housekeeping(Services& services) : services_(services), timer_(services.loop) {}
 
 void Housekeeping::start() { wait(); }
 
 void Housekeeping::stop() { timer_.cancel(); }
 
 void Housekeeping::wait() {
-  due_ = Clock::now() + interval_;
+  due_ = Clock::now() + services_.config->timing.cleanup_check_interval;
   timer_.expires_at(due_);
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
@@ -46,7 +45,7 @@ void Housekeeping::look(bool was_away) {
   services_.state.post([&services = services_, was_away] {
     // Who was frozen or starved has heard nobody, and that says nothing about them.
     if (was_away) services.nodes.begin_listening();
-    const auto after = services.config.timing.lost_after;
+    const auto after = services.config->timing.lost_after;
     if (after.count() > 0 && !was_away) guarded("cannot look for lost tasks", [&] { services.tasks.call_lost(after); });
     guarded("cannot look for tasks that can start", [&] { services.tasks.schedule(); });  // one whose start failed, as on a full disk
   });

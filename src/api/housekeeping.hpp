@@ -24,7 +24,6 @@ private:
   void tidied(bool more);  // any thread
 
   Services& services_;
-  const std::chrono::seconds interval_;
   boost::asio::steady_timer timer_;
   Clock::time_point due_{};       // the next look
   Clock::time_point tidy_next_{}, note_uses_next_{};

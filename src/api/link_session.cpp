@@ -145,7 +145,7 @@ private:
     services_.tasks.take_in(hostname_, attempts_);
     if (is_gone()) return services_.nodes.disconnect(hostname_, this);  // closed() came while we waited
     send({{"type", "welcome"}, {"epoch", epoch}, {"heartbeat_interval_s", services_.nodes.heartbeat_interval().count()},
-          {"shared_dir", services_.config.paths.shared_dir.string()}});
+          {"shared_dir", services_.config->paths.shared_dir.string()}});
   }
 
   void heartbeat(const json& m) {

@@ -19,7 +19,7 @@ void list_nodes(CallPtr call) {
 void show_node(CallPtr call) {
   const auto& name = call->parameter("name");
   const auto node = call->services.nodes.get(name);
-  call->reply(node_detail_shape(node, call->services.tasks.usage_of(name), call->services.tasks.unfinished_on(name), call->identity, call->services.config.paths.shared_dir));
+  call->reply(node_detail_shape(node, call->services.tasks.usage_of(name), call->services.tasks.unfinished_on(name), call->identity, call->services.config->paths.shared_dir));
 }
 
 void drain_node(CallPtr call) {

@@ -9,6 +9,7 @@
 #include "api/log_broker.hpp"
 #include "api/metrics.hpp"
 #include "base/config.hpp"
+#include "base/live.hpp"
 #include "docker/engine.hpp"
 #include "host/environments.hpp"
 #include "host/local_users.hpp"
@@ -41,7 +42,7 @@ struct Services {
   Services(boost::asio::io_context& loop, const Config& config, std::string token, bool shares_daemon_with_runner);
 
   boost::asio::io_context& loop;
-  Config config;
+  Live<Config> config;
   std::string token;
   PublicAddress address;  // state worker, after the start
   docker::Naming naming;
@@ -58,11 +59,11 @@ struct Services {
   host::Tasks tasks;
   host::Retention retention;
   host::WarmUp warm_up;
-  host::TaskPolicy task_policy;
+  Live<host::TaskPolicy> task_policy;
   host::Tokens tokens;
   host::LocalUsers local_users;
   net::Tickets tickets;
-  net::AccessPolicy access;
+  net::AccessPolicy access;  // loop thread
   net::FailedLogins failed_logins;
   Guests guests;
   LogBroker broker;

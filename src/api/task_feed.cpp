@@ -192,7 +192,7 @@ void TaskFeed::read_files() {
   reading_file_ = true;
   if (std::exchange(chunk_under_way_, true)) return;  // `drained` may speak of an earlier one
   auto work = [self = shared_from_this(), spec = task_->spec, offsets = at_.offsets] {
-    const auto& share = self->services_.config.paths.shared_dir;
+    const auto share = self->services_.config->paths.shared_dir;
     std::array<std::string, 2> chunks{read_chunk(share / spec.stdout_file, offsets[0]), read_chunk(share / spec.stderr_file, offsets[1])};
     const bool missing = ::access((share / spec.stdout_file).c_str(), F_OK) != 0 && errno == ENOENT;
     self->post([self, missing, chunks = std::move(chunks)] { self->file_chunks(chunks, missing); });

@@ -11,7 +11,7 @@
 namespace riverbox::api {
 namespace {
 
-Json shape(Call& call, const store::TaskRecord& task) { return task_shape(task, call.identity, call.services.config.paths.shared_dir); }
+Json shape(Call& call, const store::TaskRecord& task) { return task_shape(task, call.identity, call.services.config->paths.shared_dir); }
 
 Json submitted_shape(Call& call, const host::Submitted& submitted) {
   Json ids = Json::array(), waiting = Json::array();
@@ -63,7 +63,7 @@ void take(CallPtr call, std::vector<host::Submission> submissions, const std::st
   // A task of somebody else does not get more because of who submits it again.
   const auto& who = call->identity;
   const bool own = std::all_of(submissions.begin(), submissions.end(), [&](const auto& s) { return s.owner == who.name; });
-  check_allowed(submissions, call->services.task_policy, who.known && own ? who.role : Role::user);
+  check_allowed(submissions, *call->services.task_policy.now(), who.known && own ? who.role : Role::user);
   std::map<std::pair<std::string, std::string>, Found> found;  // thousands of tasks have a few environments
   for (auto& submission : submissions) {
     if (submission.spec.runs_on_host() || !submission.spec.registry_image.empty()) continue;  // there is no archive
@@ -99,12 +99,12 @@ void take_new(CallPtr call, std::vector<host::Submission> submissions, const nlo
 
 void submit(CallPtr call) {
   const auto body = call->body();
-  take_new(call, {parse_submission(body, call->services.config)}, body);
+  take_new(call, {parse_submission(body, *call->services.config.now())}, body);
 }
 
 void submit_batch(CallPtr call) {
   const auto body = call->body();
-  take_new(call, parse_batch(body, call->services.config), body);
+  take_new(call, parse_batch(body, *call->services.config.now()), body);
 }
 
 void task_status(CallPtr call) { call->reply(shape(*call, visible_task(*call))); }
@@ -144,7 +144,7 @@ void rerun_task(CallPtr call) {
   const auto task = visible_task(*call);
   auto again = host::resubmission(task);
   again.owner = task.owner;  // and not of the one who asks, who need not know its secrets
-  again.spec.max_output_bytes = call->services.config.tasks.max_output;
+  again.spec.max_output_bytes = call->services.config->tasks.max_output;
   on_lane(call, Lane::share, [call, again] { take(call, {again}, {}); });
 }
 

@@ -35,7 +35,7 @@ void invite_node(CallPtr call) {
   log::info("audit", "invitation made", {{"by", call->identity.name}, {"id", made.record.id}});
   auto out = token_shape(made.record);
   out["token"] = made.token;
-  out["host_url"] = call->services.address.at(call->services.config.network.host_reachable_address);
+  out["host_url"] = call->services.address.at(call->services.config->network.host_reachable_address);
   call->reply(out, 201);
 }
 

@@ -170,7 +170,7 @@ void set_pin(const CallPtr& call, bool pinned) {
 }  // namespace
 
 void announce_version(Services& services, const std::string& environment, const std::string& tarball) {
-  if (!services.config.docker.preload) return;
+  if (!services.config->docker.preload) return;
   services.slow.post([&services, environment, tarball] { services.warm_up.preload(environment, tarball); });
 }
 
@@ -251,7 +251,7 @@ void verify_versions(CallPtr call) {
   with_progress(call, [&](const host::StepCallback& progress, const CancelToken& client_gone) -> std::pair<int, Json> {
     std::optional<std::string> name;
     if (call->parameters.contains("name")) name = call->parameter("name");
-    return {200, verified_shape(call->services.versions.verify(name, progress, client_gone), call->services.nodes, call->services.config.docker.compression)};
+    return {200, verified_shape(call->services.versions.verify(name, progress, client_gone), call->services.nodes, call->services.config->docker.compression)};
   });
 }
 

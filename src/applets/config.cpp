@@ -51,7 +51,7 @@ int run_config(const Invocation& invocation) {
     return 0;
   }
   Json values = Json::object();
-  for (const Config::Shown& row : config.show()) values[row.key] = {{"value", row.value}, {"origin", row.origin}};
+  for (const Config::Shown& row : config.show()) values[row.key] = {{"value", row.value}, {"origin", row.origin}, {"reload", row.live ? "live" : "restart"}};
   write_out(json_text(values));
   return 0;
 }

@@ -9,10 +9,11 @@
 #include "applets/exit_codes.hpp"
 #include "applets/output.hpp"
 #include "applets/serve.hpp"
-#include "base/strings.hpp"
 #include "base/error.hpp"
+#include "base/strings.hpp"
 #include "base/time.hpp"
 #include "net/certificate.hpp"
+#include "os/inherited_socket.hpp"
 #include "store/classic_import.hpp"
 #include "store/database.hpp"
 
@@ -49,6 +50,13 @@ int import_classic(const Arguments& arguments) {
   if (!result.problems.empty()) text += " Could not be read: " + std::to_string(result.problems.size()) + ".";
   write_out(text + "\n");
   return result.problems.empty() ? 0 : exit_code_of(ErrorKind::bad_data);
+}
+
+// Where it listens is the other one's to say then.
+void listen_on(Config& config, const os::InheritedSocket& socket) {
+  config.network.host_bind_ip = socket.address;
+  config.network.host_port = socket.port;
+  for (const char* key : {"network.host_bind_ip", "network.host_port"}) config.origin[key] = "$LISTEN_FDS";
 }
 
 }  // namespace
@@ -93,13 +101,21 @@ int run_host(const Invocation& invocation) {
   }
   if (arguments.command->name == "import-classic") return import_classic(arguments);
   if (arguments.command->name == "fingerprint") return print_address(client_config(arguments));
-  Config config = daemon_config(arguments);
-  refuse_open_doors(config, arguments);
+  auto inherited = os::inherited_socket();
+  const auto read = [&arguments, &inherited] {
+    Config config = configured(arguments);
+    if (inherited) listen_on(config, *inherited);
+    refuse_open_doors(config, arguments);
+    return config;
+  };
+  const Config config = begin_with(read());
   boost::asio::io_context loop(1);
   std::optional<api::HostServer> server;
-  naming_the_port_flag(arguments, [&] { server.emplace(loop, api::HostServerOptions{.config = config}); });
+  naming_the_port_flag(arguments, [&] {
+    server.emplace(loop, api::HostServerOptions{.config = config, .inherited_socket = inherited ? inherited->fd.release() : -1});
+  });
   server->start();
-  return serve(loop, "host", [&server] { server->stop(); });
+  return serve(loop, "host", [&server] { server->stop(); }, {.running = config, .read = read, .apply = [&server](const Config& next) { server->reload(next); }});
 }
 
 }  // namespace riverbox::applets

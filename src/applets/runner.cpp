@@ -22,7 +22,7 @@ std::string token_of(const Config& config) {
 }
 
 int join_host(const Arguments& arguments) {
-  const Config config = daemon_config(arguments);
+  const Config config = begin_with(configured(arguments));
   try {
     runner::join(config, arguments.value("TOKEN"));
   } catch (const Conflict&) {
@@ -63,13 +63,16 @@ const Command& runner_command() {
 int run_runner(const Invocation& invocation) {
   const Arguments arguments = parse(runner_command(), invocation);
   if (arguments.command->name == "join") return join_host(arguments);
-  Config config = daemon_config(arguments);
-  if (config.host_url.empty() && config.origin["network.host_reachable_address"] == "default") config.host_url = runner::joined_host(config).value_or("");
-  std::string token = token_of(config);
+  const auto read = [&arguments] {
+    Config config = configured(arguments);
+    if (config.host_url.empty() && config.origin_of("network.host_reachable_address") == "default") config.host_url = runner::joined_host(config).value_or("");
+    return config;
+  };
+  const Config config = begin_with(read());
   boost::asio::io_context loop(1);
-  runner::Runner runner(loop, {.config = std::move(config), .token = std::move(token)});
+  runner::Runner runner(loop, {.config = config, .token = token_of(config)});
   runner.start();
-  return serve(loop, "runner", [&runner] { runner.stop(); });
+  return serve(loop, "runner", [&runner] { runner.stop(); }, {.running = config, .read = read});
 }
 
 }  // namespace riverbox::applets

@@ -1,8 +1,11 @@
 #include "applets/serve.hpp"
 
 #include <csignal>
+#include <optional>
+#include <utility>
 #include <unistd.h>
 
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 
@@ -12,6 +15,7 @@
 #include "base/strings.hpp"
 #include "os/process.hpp"
 #include "os/sd_notify.hpp"
+#include "os/worker_pool.hpp"
 
 namespace riverbox::applets {
 
@@ -19,13 +23,18 @@ namespace {
 
 constexpr unsigned kStopSeconds = 15;
 
+log::Level level_of(const Config& config) {
+  const std::string& name = config.log.level;
+  return name == "debug" ? log::Level::debug : name == "warning" ? log::Level::warning : name == "error" ? log::Level::error : log::Level::info;
+}
+
 // Stop = crash (design, section 4): what a share that hangs still holds up is left to the next start.
 void leave_now(int) { ::_exit(0); }
 
 class Server {
 public:
-  Server(boost::asio::io_context& loop, std::string component, std::function<void()> stop)
-      : component_(std::move(component)), stop_(std::move(stop)), signals_(loop, SIGTERM, SIGINT, SIGHUP), watchdog_(loop) {}
+  Server(boost::asio::io_context& loop, std::string component, std::function<void()> stop, Reload reload)
+      : loop_(loop), component_(std::move(component)), stop_(std::move(stop)), reload_(std::move(reload)), signals_(loop, SIGTERM, SIGINT, SIGHUP), watchdog_(loop) {}
 
   void start() {
     wait_for_signal();
@@ -38,15 +47,62 @@ private:
   void wait_for_signal() {
     signals_.async_wait([this](const boost::system::error_code& error, int number) {
       if (error) return;
-      if (number == SIGHUP) {
-        log::info(component_, "SIGHUP is ignored; restart to read the configuration again");
-        return wait_for_signal();
-      }
-      shut_down();
+      if (number != SIGHUP) return shut_down();
+      read_again();
+      wait_for_signal();
     });
   }
 
+  void read_again() {
+    if (std::exchange(reading_, true)) {
+      once_more_ = true;  // the file may have changed since it was read
+      return;
+    }
+    os::sd_notify_reloading();
+    reader_.post([this] {
+      std::optional<Config> next;
+      std::string mistake;
+      try {
+        next = reload_.read();
+      } catch (const std::exception& error) {
+        mistake = error.what();
+      }
+      boost::asio::post(loop_, [this, next = std::move(next), mistake = std::move(mistake)] { has_read(next, mistake); });
+    });
+  }
+
+  void has_read(const std::optional<Config>& next, std::string mistake) {
+    if (stopping_) return;
+    reading_ = false;
+    if (next) {
+      try {
+        take_over(*next);
+      } catch (const std::exception& error) {
+        mistake = error.what();
+      }
+    }
+    if (!mistake.empty()) log::error(component_, "the configuration has a mistake and nothing of it is taken over", {{"reason", mistake}});
+    os::sd_notify("READY=1");
+    if (std::exchange(once_more_, false)) read_again();
+  }
+
+  void take_over(const Config& next) {
+    for (const std::string& warning : next.warnings) log::warning("config", warning);
+    Config mixed = reload_.running.with_live_values_of(next);
+    reload_.apply(mixed);
+    size_t taken = 0, refused = 0;
+    for (const auto& [key, value, origin, live] : reload_.running.changed_in(next)) {
+      ++(live ? taken : refused);
+      if (live) log::info(component_, key + ": changed", {{"value", value}, {"origin", origin}});
+      else log::warning(component_, key + ": restart riverbox " + component_ + " to change it", {{"value", value}, {"origin", origin}});
+    }
+    log::set_level(level_of(mixed));
+    log::info(component_, "the configuration was read again", {{"changed", std::to_string(taken)}, {"refused", std::to_string(refused)}});
+    reload_.running = std::move(mixed);
+  }
+
   void shut_down() {
+    stopping_ = true;
     log::info(component_, "stopping");
     os::sd_notify("STOPPING=1");
     boost::system::error_code ignored;
@@ -66,11 +122,15 @@ private:
     });
   }
 
+  boost::asio::io_context& loop_;
   std::string component_;
   std::function<void()> stop_;
+  Reload reload_;
+  bool reading_ = false, once_more_ = false, stopping_ = false;
   boost::asio::signal_set signals_;
   boost::asio::steady_timer watchdog_;
   std::optional<std::chrono::microseconds> interval_;
+  os::WorkerPool reader_{"configuration", 1};  // last: it works with the others
 };
 
 std::uint16_t port_number(const std::string& text) {
@@ -83,21 +143,19 @@ std::uint16_t port_number(const std::string& text) {
 // below it would hide that.
 void make_default_folders(const Config& config) {
   std::error_code ignored;  // who needs the folder says what is wrong with it
-  const auto is_ours = [&config](const char* key) {
-    const auto origin = config.origin.find(key);
-    return origin == config.origin.end() || origin->second == "default";
-  };
+  const auto& state = config.paths.state_dir;  // ours alone, before something else makes it on its way
+  if (std::filesystem::create_directories(state, ignored)) std::filesystem::permissions(state, std::filesystem::perms::owner_all, ignored);
+  const auto is_ours = [&config](const char* key) { return config.origin_of(key) == "default"; };
   if (is_ours("paths.shared_dir")) std::filesystem::create_directories(config.container_dir(), ignored);
   if (is_ours("paths.local_temp_dir")) std::filesystem::create_directories(config.paths.local_temp_dir, ignored);
 }
 
 }  // namespace
 
-Config daemon_config(const Arguments& arguments) {
+Config configured(const Arguments& arguments) {
   std::optional<std::filesystem::path> file;
   if (const auto path = arguments.find("--config")) file = *path;
   Config config = Config::load(file);
-  for (const std::string& warning : config.warnings) log::warning("config", warning);
   const auto take = [&](const char* flag, const char* key, const auto& assign) {
     const auto value = arguments.find(flag);
     if (!value) return;
@@ -110,6 +168,12 @@ Config daemon_config(const Arguments& arguments) {
   take("--name", "runner.name", [&](const std::string& v) { config.runner.name = v; });
   take("--host", "host_url", [&](const std::string& v) { config.host_url = v; });
   if (!config.host_url.empty()) config.host_url = normalised_url(config.host_url, config.network.host_port);
+  return config;
+}
+
+Config begin_with(Config config) {
+  log::set_level(level_of(config));
+  for (const std::string& warning : config.warnings) log::warning("config", warning);
   make_default_folders(config);
   return config;
 }
@@ -117,7 +181,7 @@ Config daemon_config(const Arguments& arguments) {
 void refuse_open_doors(Config& config, const Arguments& arguments) {
   const std::string& bind = config.network.host_bind_ip;
   if (config.security.auth != "none" || bind.starts_with("127.") || bind == "::1" || bind == "[::1]" || bind == "localhost" || arguments.has("--i-know")) return;
-  if (config.origin["network.host_bind_ip"] != "default")
+  if (config.origin_of("network.host_bind_ip") != "default")
     throw ConfigError("authentication is off ([security] auth = \"none\") and the host is to listen on " + bind + ": whoever reaches it would be root on every node",
                       "Set auth = \"token\", or listen on 127.0.0.1. If only people whom you trust with that reach it: " + arguments.full_name + " --i-know");
   log::warning("host", "authentication is off, so only this machine is listened to; to listen to others as well, say --i-know", {{"address", "127.0.0.1"}});
@@ -135,9 +199,9 @@ void naming_the_port_flag(const Arguments& arguments, const std::function<void()
   }
 }
 
-int serve(boost::asio::io_context& loop, const std::string& component, const std::function<void()>& stop) {
+int serve(boost::asio::io_context& loop, const std::string& component, const std::function<void()>& stop, Reload reload) {
   os::raise_file_limit();
-  Server server(loop, component, stop);
+  Server server(loop, component, stop, std::move(reload));
   server.start();
   loop.run();
   return 0;

@@ -12,9 +12,13 @@ namespace riverbox::applets {
 
 namespace {
 
-bool is_default(const Config& config, const std::string& key) {
-  const auto origin = config.origin.find(key);
-  return origin == config.origin.end() || origin->second == "default";
+bool is_default(const Config& config, const std::string& key) { return config.origin_of(key) == "default"; }
+
+Config own_config(const Arguments& arguments) {
+  Config config = configured(arguments);
+  if (is_default(config, "network.host_bind_ip")) config.network.host_bind_ip = "127.0.0.1";
+  refuse_open_doors(config, arguments);
+  return config;
 }
 
 // Where the runner of this process, and this user's commands, reach the server.
@@ -56,10 +60,8 @@ const Command& up_command() {
 
 int run_up(const Invocation& invocation) {
   const Arguments arguments = parse(up_command(), invocation);
-  Config config = daemon_config(arguments);
+  Config config = begin_with(own_config(arguments));
   const std::string url_of_clients = Config::load(config.file.empty() ? std::nullopt : std::optional(config.file)).url();
-  if (is_default(config, "network.host_bind_ip")) config.network.host_bind_ip = "127.0.0.1";
-  refuse_open_doors(config, arguments);
 
   boost::asio::io_context loop(1);
   std::optional<api::HostServer> server;
@@ -69,10 +71,16 @@ int run_up(const Invocation& invocation) {
   server->start();
   runner.start();
   greet(invocation, config, url_of_clients);
-  return serve(loop, "up", [&] {
+  const auto stop = [&] {
     runner.stop();
     server->stop();
-  });
+  };
+  const auto read = [&arguments, url = config.host_url] {
+    Config next = own_config(arguments);
+    next.host_url = url;
+    return next;
+  };
+  return serve(loop, "up", stop, {.running = config, .read = read, .apply = [&server](const Config& next) { server->reload(next); }});
 }
 
 }  // namespace riverbox::applets

@@ -35,6 +35,7 @@ struct Row {
   std::vector<std::string_view> choices = {};  // allowed texts; empty: any
   bool secret = false;
   std::int64_t least = 1;  // of numbers
+  bool live = false;       // a daemon takes a change over on SIGHUP; else it has to be started again
 
   std::string name() const { return section.empty() ? std::string(key) : fmt::format("{}.{}", section, key); }
   std::string variable() const {
@@ -48,6 +49,8 @@ struct Row {
     return !section.empty() && upper != to_lower(upper) && to_lower(upper) == key;
   }
 };
+
+constexpr bool kLive = true;
 
 std::vector<Row> rows_of(Config& c) {
   return {
@@ -69,33 +72,33 @@ std::vector<Row> rows_of(Config& c) {
       {"database", "db_file", &c.database.db_file},
       {"timing", "heartbeat_interval", &c.timing.heartbeat_interval},
       {"timing", "heartbeat_timeout_factor", &c.timing.heartbeat_timeout_factor},
-      {"timing", "cleanup_check_interval", &c.timing.cleanup_check_interval},
-      {"timing", "lost_after", &c.timing.lost_after, {}, false, 0},
-      {"timing", "on_partition", &c.timing.on_partition, {"keep", "stop"}},
-      {"timing", "lease", &c.timing.lease},
+      {"timing", "cleanup_check_interval", &c.timing.cleanup_check_interval, {}, false, 1, kLive},
+      {"timing", "lost_after", &c.timing.lost_after, {}, false, 0, kLive},
+      {"timing", "on_partition", &c.timing.on_partition, {"keep", "stop"}, false, 1, kLive},
+      {"timing", "lease", &c.timing.lease, {}, false, 1, kLive},
       {"timing", "resource_check_interval", &c.timing.resource_check_interval},
-      {"retention", "tasks_days", &c.retention.tasks_days, {}, false, 0},
-      {"retention", "logs_days", &c.retention.logs_days, {}, false, 0},
+      {"retention", "tasks_days", &c.retention.tasks_days, {}, false, 0, kLive},
+      {"retention", "logs_days", &c.retention.logs_days, {}, false, 0, kLive},
       {"environment", "runner_user", &c.environment.runner_user},
       {"docker", "prefix", &c.docker.prefix, {"hakuriver", "kohakuriver"}},
       {"docker", "endpoint", &c.docker.endpoint},
       {"docker", "container_dir", &c.docker.container_dir},
-      {"docker", "default_container_name", &c.docker.default_container_name},
+      {"docker", "default_container_name", &c.docker.default_container_name, {}, false, 1, kLive},
       {"docker", "initial_base_image", &c.docker.initial_base_image},
-      {"docker", "tasks_privileged", &c.docker.tasks_privileged},
+      {"docker", "tasks_privileged", &c.docker.tasks_privileged, {}, false, 1, kLive},
       {"docker", "tasks_pids_limit", &c.docker.tasks_pids_limit, {}, false, 0},
       {"docker", "tasks_network", &c.docker.tasks_network},
       {"docker", "tasks_subnet", &c.docker.tasks_subnet},
-      {"docker", "additional_mounts", &c.docker.additional_mounts},
-      {"docker", "keep_versions", &c.docker.keep_versions},
-      {"docker", "compression", &c.docker.compression, {"none", "gzip"}},
-      {"docker", "max_layers", &c.docker.max_layers},
+      {"docker", "additional_mounts", &c.docker.additional_mounts, {}, false, 1, kLive},
+      {"docker", "keep_versions", &c.docker.keep_versions, {}, false, 1, kLive},
+      {"docker", "compression", &c.docker.compression, {"none", "gzip"}, false, 1, kLive},
+      {"docker", "max_layers", &c.docker.max_layers, {}, false, 1, kLive},
       {"docker", "remove_superseded_images", &c.docker.remove_superseded_images},
-      {"docker", "preload", &c.docker.preload},
+      {"docker", "preload", &c.docker.preload, {}, false, 1, kLive},
       {"docker", "image_sync_timeout", &c.docker.image_sync_timeout},
-      {"tasks", "allow_privileged", &c.tasks.allow_privileged},
-      {"tasks", "allowed_mounts", &c.tasks.allowed_mounts},
-      {"tasks", "max_output", &c.tasks.max_output},
+      {"tasks", "allow_privileged", &c.tasks.allow_privileged, {}, false, 1, kLive},
+      {"tasks", "allowed_mounts", &c.tasks.allowed_mounts, {}, false, 1, kLive},
+      {"tasks", "max_output", &c.tasks.max_output, {}, false, 1, kLive},
       {"security", "auth", &c.security.auth, {"token", "none"}},
       {"security", "token", &c.security.token, {}, true},
       {"security", "token_file", &c.security.token_file},
@@ -103,10 +106,11 @@ std::vector<Row> rows_of(Config& c) {
       {"security", "tls_certificate", &c.security.tls_certificate},
       {"security", "tls_key", &c.security.tls_key},
       {"security", "local_users", &c.security.local_users},
-      {"security", "allowed_origins", &c.security.allowed_origins},
-      {"security", "allowed_hosts", &c.security.allowed_hosts},
+      {"security", "allowed_origins", &c.security.allowed_origins, {}, false, 1, kLive},
+      {"security", "allowed_hosts", &c.security.allowed_hosts, {}, false, 1, kLive},
       {"runner", "name", &c.runner.name},
       {"runner", "allow_host_tasks", &c.runner.allow_host_tasks},
+      {"log", "level", &c.log.level, {"debug", "info", "warning", "error"}, false, 1, kLive},
   };
 }
 
@@ -379,7 +383,7 @@ Raw raw_of_text(const Row& row, const std::string& text) {
       if (!trim(item).empty()) list.emplace_back(trim(item));
     return list;
   }
-  return text;
+  return row.choices.empty() ? text : to_lower(trim(text));
 }
 
 void apply_environment(Config& config) {
@@ -399,6 +403,7 @@ void apply_environment(Config& config) {
   apply_alias("docker.image_sync_timeout", "DOCKER_IMAGE_SYNC_TIMEOUT");
   apply_alias("security.token", "RIVERBOX_TOKEN");
   apply_alias("host_url", "RIVERBOX_HOST");
+  apply_alias("log.level", "RIVERBOX_LOG");
   for (const Row& row : rows) apply(row, row.variable());
 
   // A misspelt variable of one of our sections is a mistake; RIVERBOX_ANYTHING_ELSE may belong to a script.
@@ -460,6 +465,10 @@ std::string as_toml(const Row& row) {
                     row.field);
 }
 
+bool same(const Row& one, const Row& other) {
+  return std::visit([&](const auto* field) { return *field == **std::get_if<std::remove_const_t<std::remove_pointer_t<decltype(field)>>*>(&other.field); }, one.field);
+}
+
 }  // namespace
 
 Config Config::load(const std::optional<fs::path>& flag_path) {
@@ -500,11 +509,33 @@ fs::path Config::container_dir() const { return paths.shared_dir / docker.contai
 std::vector<Config::Shown> Config::show() const {
   Config copy = *this;  // the rows point to fields that can be written
   std::vector<Shown> shown;
-  for (const Row& row : rows_of(copy)) {
-    const auto from = origin.find(row.name());
-    shown.push_back({row.name(), as_toml(row), from == origin.end() ? "default" : from->second});
-  }
+  for (const Row& row : rows_of(copy)) shown.push_back({row.name(), as_toml(row), origin_of(row.name()), row.live});
   return shown;
+}
+
+std::vector<Config::Shown> Config::changed_in(const Config& next) const {
+  Config from = *this, to = next;  // the rows point to fields that can be written
+  const std::vector<Row> before = rows_of(from), after = rows_of(to);
+  std::vector<Shown> changed;
+  for (size_t i = 0; i < before.size(); ++i)
+    if (!same(before[i], after[i])) changed.push_back({after[i].name(), as_toml(after[i]), next.origin_of(after[i].name()), after[i].live});
+  return changed;
+}
+
+Config Config::with_live_values_of(const Config& next) const {
+  Config mixed = *this, other = next;
+  const std::vector<Row> mine = rows_of(mixed), theirs = rows_of(other);
+  for (size_t i = 0; i < mine.size(); ++i) {
+    if (!mine[i].live) continue;
+    std::visit([&](auto* field) { *field = *std::get<decltype(field)>(theirs[i].field); }, mine[i].field);
+    mixed.origin[mine[i].name()] = next.origin_of(mine[i].name());
+  }
+  return mixed;
+}
+
+std::string Config::origin_of(const std::string& key) const {
+  const auto from = origin.find(key);
+  return from == origin.end() ? "default" : from->second;
 }
 
 fs::path default_state_dir() {

@@ -85,6 +85,9 @@ struct Config {
     std::string name;  // default: the machine's host name
     bool allow_host_tasks = false;  // tasks without a container run here, as environment.runner_user
   } runner;
+  struct Log {
+    std::string level = "info";  // or "debug", "warning", "error"; also $RIVERBOX_LOG
+  } log;
   std::string host_url;  // --host / $RIVERBOX_HOST; empty: from network.host_reachable_address and host_port
 
   std::filesystem::path file;                 // which file was read; empty: none
@@ -99,8 +102,16 @@ struct Config {
   std::filesystem::path unix_socket() const;              // of the host; empty: none
   std::filesystem::path container_dir() const;            // <shared_dir>/<container_dir>
   // Every key with its value as TOML text and origin, in file order: for `riverbox config show`. The token is redacted.
-  struct Shown { std::string key, value, origin; };
+  struct Shown {
+    std::string key, value, origin;
+    bool live = false;  // a daemon takes a change over on SIGHUP
+  };
   std::vector<Shown> show() const;
+  // What is not the same in `next`, as it is there.
+  std::vector<Shown> changed_in(const Config& next) const;
+  // This one, with those values of `next` that a daemon can take over while it runs.
+  Config with_live_values_of(const Config& next) const;
+  std::string origin_of(const std::string& key) const;
 };
 
 // "node0" -> "node0:8000", "fd00::1" -> "[fd00::1]:8000"; a port that is written already stays.

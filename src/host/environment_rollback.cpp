@@ -24,7 +24,7 @@ Environments::Rollback Environments::roll_back(const EnvironmentName& name, cons
   if (!out.was_newest) {
     progress({"publishing", version.size_bytes, version.size_bytes});
     out.version = environment::republish(share_, name, version, {});
-    out.pruned = environment::prune_versions(share_, name, options_.keep_versions, out.version.tarball,
+    out.pruned = environment::prune_versions(share_, name, packaging_->keep_versions, out.version.tarball,
                                              [&](const environment::Version& old) { return options_.in_use(name, old); });
   }
   log::info("host", "rolled back", {{"environment", name.str()}, {"from", version.tarball}, {"to", out.version.tarball}, {"container", container ? "yes" : "no"}});

@@ -55,7 +55,7 @@ bool stands_aside(const docker::Naming& naming, const docker::ContainerSummary& 
 
 Environments::Environments(docker::Engine& engine, docker::Naming naming, environment::Share share,
                            store::PublicationRepository& publications, Options options)
-    : engine_(engine), naming_(std::move(naming)), share_(std::move(share)), publications_(publications), options_(options) {}
+    : engine_(engine), naming_(std::move(naming)), share_(std::move(share)), publications_(publications), options_(std::move(options)), packaging_(options_.packaging) {}
 
 std::vector<ListedContainer> Environments::list() {
   std::vector<ListedContainer> out;
@@ -179,11 +179,12 @@ environment::Published Environments::create_tar(const std::string& text, bool sq
   for (const auto& p : publications_.all())
     if (p.name == found.name.str()) undo_interrupted(p);  // Docker was away when the host started
   environment::PublishOptions options;
-  options.keep_versions = options_.keep_versions;
+  const auto packaging = packaging_.now();
+  options.keep_versions = packaging->keep_versions;
   constexpr int kEngineLimit = 125;
-  options.max_layers = static_cast<size_t>(std::clamp(options_.max_layers, 1, kEngineLimit - 5));
+  options.max_layers = static_cast<size_t>(std::clamp(packaging->max_layers, 1, kEngineLimit - 5));
   options.squash = squash;
-  options.compression = options_.compression;
+  options.compression = packaging->compression;
   options.keep_image = options_.keep_image;
   options.in_use = [&](const environment::Version& version) { return options_.in_use(found.name, version); };
   options.progress = [&](const environment::PublishProgress& p) { progress({p.step, p.bytes, p.total_bytes}); };

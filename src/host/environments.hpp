@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/live.hpp"
 #include "docker/engine.hpp"
 #include "docker/naming.hpp"
 #include "environment/publish.hpp"
@@ -44,11 +45,15 @@ using StepCallback = std::function<void(const StepProgress&)>;
 
 class Environments {
 public:
-  struct Options {
+  // How versions are made; can change between one and the next.
+  struct Packaging {
     int keep_versions = 1;
-    int max_layers = 40;      // more are squashed to one by create-tar
-    bool keep_image = false;  // a runner uses this daemon too
+    int max_layers = 40;  // more are squashed to one by create-tar
     environment::Compression compression = environment::Compression::none;
+  };
+  struct Options {
+    Packaging packaging;
+    bool keep_image = false;  // a runner uses this daemon too
     // Whether this version must not be pruned.
     std::function<bool(const EnvironmentName&, const environment::Version&)> in_use = [](const EnvironmentName&, const environment::Version&) { return false; };
   };
@@ -76,6 +81,8 @@ public:
   std::shared_ptr<const environment::Listing> archives() { return share_.list(listed_); }
   const environment::Share& share() const { return share_; }
   std::unique_ptr<terminal::Shell> open_shell(const std::string& name, const terminal::OpenRequest& request);
+  // For those that begin from now on. Any thread.
+  void change(Packaging packaging) { packaging_.replace(packaging); }
   // At start: undoes publishes that a crash cut short. Logs instead of throwing.
   void recover();
 
@@ -91,7 +98,8 @@ private:
   environment::Share share_;
   environment::ListingCache listed_;
   store::PublicationRepository& publications_;
-  Options options_;
+  const Options options_;
+  Live<Packaging> packaging_;
   std::mutex mutex_;
   std::condition_variable turn_over_;
   std::set<EnvironmentName> publishing_;

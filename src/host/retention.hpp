@@ -18,6 +18,8 @@ public:
   Retention(store::TaskRepository& repository, std::filesystem::path shared_dir, Tasks::LogFile log_file, Policy policy)
       : repository_(repository), shared_dir_(std::move(shared_dir)), log_file_(std::move(log_file)), policy_(policy) {}
 
+  // State worker: from now on this one.
+  void change(Policy policy) { policy_ = policy; }
   // State worker: the next tasks whose output is to go, a few hundred at most, after one of them: what cannot be removed holds up nothing else.
   using OldOutput = store::TaskRepository::OldOutput;
   std::vector<store::TaskRecord> due_output(WallTime now, const OldOutput& after = {}) const;
@@ -36,7 +38,7 @@ private:
   store::TaskRepository& repository_;
   const std::filesystem::path shared_dir_;
   const Tasks::LogFile log_file_;
-  const Policy policy_;
+  Policy policy_;
 };
 
 }  // namespace riverbox::host

@@ -76,6 +76,14 @@ asio::ip::address parse_address(const std::string& text) {
   return address;
 }
 
+Listener adopt_listener(asio::io_context& loop, int fd) {
+  int family = AF_UNSPEC;
+  socklen_t size = sizeof family;
+  ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size);
+  if (family != AF_INET && family != AF_INET6) throw Unavailable("cannot serve on the socket that was passed: it is not TCP");
+  return Listener(loop, asio::generic::stream_protocol(family, IPPROTO_TCP), fd);
+}
+
 }  // namespace
 
 std::optional<std::string> port_owner(std::uint16_t port) {
@@ -95,7 +103,8 @@ std::optional<std::string> port_owner(std::uint16_t port) {
   return std::nullopt;
 }
 
-Listener open_listener(asio::io_context& loop, const std::string& address, std::uint16_t port) {
+Listener open_listener(asio::io_context& loop, const std::string& address, std::uint16_t port, int inherited) {
+  if (inherited >= 0) return adopt_listener(loop, inherited);
   const tcp::endpoint endpoint(parse_address(address), port);
   Listener listener(loop);
   boost::system::error_code ec;

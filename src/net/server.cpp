@@ -33,7 +33,7 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
   Impl(asio::io_context& loop, ServerOptions options, Handlers handlers)
       : context(std::make_shared<HttpContext>(HttpContext{loop, std::move(options), std::move(handlers), std::make_shared<Gate>(loop), std::make_shared<Occupancy>(), {}, {}})) {
     const auto& o = context->options;
-    doors.push_back({open_listener(loop, o.bind_address, o.port), asio::steady_timer(loop), o.tls != nullptr});
+    doors.push_back({open_listener(loop, o.bind_address, o.port, o.inherited_socket), asio::steady_timer(loop), o.tls != nullptr});
     port = port_of(doors[0].listener);
     if (!o.unix_socket.empty()) open_unix_door();
   }

@@ -17,6 +17,7 @@ namespace riverbox::net {
 struct ServerOptions {
   std::string bind_address = "0.0.0.0";
   std::uint16_t port = 8000;                      // 0 = any, see Server::port()
+  int inherited_socket = -1;                      // one that listens already, instead of these two; the server's from here on
   std::shared_ptr<TlsContext> tls = nullptr;      // given: the port speaks TLS and nothing else
   std::filesystem::path unix_socket = {};         // given: listens there, too, without TLS
   std::uint64_t max_body_bytes = 8u << 20;

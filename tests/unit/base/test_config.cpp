@@ -345,3 +345,43 @@ TEST_CASE("a token that others can read is warned about, and a wrong one is not 
   fs::permissions(file, fs::perms(0600));
   CHECK(Config::load(file).warnings.empty());
 }
+
+TEST_CASE("what another configuration changes, and what of it a daemon takes over") {
+  Sandbox box;
+  const fs::path file = box.write("[docker]\nkeep_versions = 1\n");
+  const Config running = Config::load(file);
+  CHECK(running.changed_in(Config::load(file)).empty());
+  box.write("[docker]\nkeep_versions = 4\nprefix = \"kohakuriver\"\n[security]\ntoken = \"secret\"\nallowed_hosts = [\"a\"]\n[timing]\nlost_after = 0\n");
+  const Config next = Config::load(file);
+  std::map<std::string, Config::Shown> changed;
+  for (const auto& one : running.changed_in(next)) changed[one.key] = one;
+  CHECK(changed.size() == 6);  // the folder follows the prefix
+  CHECK(changed.at("docker.keep_versions").live);
+  CHECK(changed.at("docker.keep_versions").value == "4");
+  CHECK(changed.at("docker.keep_versions").origin == file.string());
+  CHECK(changed.at("security.allowed_hosts").live);
+  CHECK(changed.at("timing.lost_after").live);
+  CHECK_FALSE(changed.at("docker.prefix").live);
+  CHECK_FALSE(changed.at("docker.container_dir").live);
+  CHECK_FALSE(changed.at("security.token").live);
+  CHECK(changed.at("security.token").value == "\"***\"");
+  const Config mixed = running.with_live_values_of(next);
+  CHECK(mixed.docker.keep_versions == 4);
+  CHECK(mixed.timing.lost_after.count() == 0);
+  CHECK(mixed.security.allowed_hosts == std::vector<std::string>{"a"});
+  CHECK(mixed.origin_of("docker.keep_versions") == file.string());
+  CHECK(mixed.docker.prefix == "hakuriver");
+  CHECK(mixed.security.token.empty());
+  CHECK(running.docker.keep_versions == 1);
+}
+
+TEST_CASE("the level of the log comes from the file and from its older variable") {
+  Sandbox box;
+  const fs::path file = box.write("[log]\nlevel = \"debug\"\n");
+  box.set("RIVERBOX_LOG", "");
+  CHECK(Config::load(file).log.level == "debug");
+  box.set("RIVERBOX_LOG", "ERROR");
+  CHECK(Config::load(file).log.level == "error");
+  box.set("RIVERBOX_LOG", "loud");
+  CHECK_THROWS_AS(Config::load(file), ConfigError);
+}
