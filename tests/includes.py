@@ -19,8 +19,9 @@ BOTH = DOCKER | ENVIRONMENT | TERMINAL
 ALLOWED = {
     "base": BASE, "os": OS, "store": STORE, "net": NET, "docker": DOCKER, "environment": ENVIRONMENT, "terminal": TERMINAL,
     "host": BOTH | {"host"}, "runner": BOTH | {"runner"},              # they never know each other
+    "doctor": BOTH | {"runner", "doctor"},
     "api": BOTH | {"host", "runner", "api"},
-    "applets": BOTH | {"host", "runner", "api", "applets"},
+    "applets": BOTH | {"host", "runner", "doctor", "api", "applets"},
 }
 # what may appear only in these places (folders or files)
 ONLY = [

@@ -107,6 +107,23 @@ TEST_CASE("garbage is told apart from a daemon") {
   CHECK_THROWS_AS(engine.inspect_container("x"), DockerConnectionError);
 }
 
+TEST_CASE("where images are kept, and whether containers may have GPUs") {
+  std::string info;
+  FakeDaemon daemon([&info](const Seen&) { return json_answer(info); });
+  Engine engine(daemon.endpoint());
+  info = R"({"Driver":"overlay2","DockerRootDir":"/var/lib/docker","DriverStatus":[["Backing Filesystem","extfs"]],"Runtimes":{"runc":{},"nvidia":{}}})";
+  CHECK(engine.store().driver == "overlay2");
+  CHECK(engine.store().data_root == "/var/lib/docker");
+  CHECK_FALSE(engine.containerd_store());
+  CHECK(engine.has_gpu_runtime());
+  info = R"({"Driver":"overlayfs","DriverStatus":[["driver-type","io.containerd.snapshotter.v1"]],"Runtimes":{"runc":{}},"DiscoveredDevices":[{"ID":"nvidia.com/gpu=0"}]})";
+  CHECK(engine.containerd_store());
+  CHECK(engine.has_gpu_runtime());
+  info = R"({"Driver":7,"DriverStatus":"x","Runtimes":[],"DiscoveredDevices":[7,{"ID":"amd.com/gpu=0"}]})";
+  CHECK(engine.store().driver.empty());
+  CHECK_FALSE(engine.has_gpu_runtime());
+}
+
 TEST_CASE("a connection that breaks in the middle of a body is an error, not a short answer") {
   FakeDaemon daemon([](const Seen& seen) {
     if (seen.target.starts_with("/images/")) return chunked_answer({"first ", "second"}, false);
