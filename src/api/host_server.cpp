@@ -12,6 +12,7 @@
 #include "api/services.hpp"
 #include "api/sockets.hpp"
 #include "base/error.hpp"
+#include "api/trace.hpp"
 #include "base/log.hpp"
 #include "net/certificate.hpp"
 #include "net/server.hpp"
@@ -157,7 +158,9 @@ struct HostServer::Impl {
   // Loop thread: checks, then hands over to the lane of the row.
   void handle(net::Request request, std::shared_ptr<net::Responder> responder) {
     auto found = match(request.method, request.path);
-    responder = counted(std::move(responder), services.metrics, request.method, found.route ? found.route->pattern : "(none)");
+    auto id = request_id(request);
+    const log::Scope scope("request", id);
+    responder = traced(std::move(responder), services.metrics, request, std::move(id), found.route ? found.route->pattern : "(none)");
     const bool registry = is_registry_path(request.path);
     if (!found.route && !registry) return responder->send(found.known_path ? detail(405, "Method Not Allowed") : detail(404, "Not Found"));
     // Also where no secret has to be shown: a page whose name was made to mean this machine reads nothing here.

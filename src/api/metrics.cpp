@@ -77,40 +77,6 @@ void tell_nodes(Page& page, const Snapshot& snapshot) {
   each("riverbox_node_gpus_promised", "GPUs that tasks have been given.", [](const auto&, const auto& usage) { return usage.gpus.size(); });
 }
 
-// Counts once, with the first answer.
-class CountedResponder final : public net::Responder {
-public:
-  CountedResponder(std::shared_ptr<net::Responder> responder, Metrics& metrics, std::string method, std::string route)
-      : responder_(std::move(responder)), metrics_(metrics), method_(std::move(method)), route_(std::move(route)) {}
-
-  void send(net::Response response) override {
-    count(response.status);
-    responder_->send(std::move(response));
-  }
-  void stream(net::Response head, const std::function<void(net::BodyWriter&)>& produce) override {
-    const int status = head.status;
-    try {
-      responder_->stream(std::move(head), produce);
-    } catch (...) {
-      count(status);
-      throw;
-    }
-    count(status);
-  }
-  std::unique_ptr<net::OpenBody> open(net::Response head, net::OpenBody::Events events) override {
-    count(head.status);
-    return responder_->open(std::move(head), std::move(events));
-  }
-
-private:
-  void count(int status) { metrics_.request(method_, route_, status, std::chrono::steady_clock::now() - since_); }
-
-  std::shared_ptr<net::Responder> responder_;
-  Metrics& metrics_;
-  const std::string method_, route_;
-  const std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
-};
-
 }  // namespace
 
 void Metrics::request(const std::string& method, const std::string& route, int status, std::chrono::duration<double> took) {
@@ -165,10 +131,6 @@ std::string Metrics::text(const Snapshot& snapshot) const {
     page.sample(so_far, labels, "_count");
   }
   return page.take();
-}
-
-std::shared_ptr<net::Responder> counted(std::shared_ptr<net::Responder> responder, Metrics& metrics, std::string method, std::string route) {
-  return std::make_shared<CountedResponder>(std::move(responder), metrics, std::move(method), std::move(route));
 }
 
 }  // namespace riverbox::api

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -13,7 +12,6 @@
 #include "base/task_state.hpp"
 #include "host/nodes.hpp"
 #include "host/scheduler.hpp"
-#include "net/http.hpp"
 
 namespace riverbox::api {
 
@@ -51,8 +49,5 @@ private:
   std::map<std::pair<std::string, std::string>, Route> routes_;  // method, pattern
   std::map<std::string, Loads> loads_;                           // by way
 };
-
-// The same responder; when it has answered, the request is counted. A body that goes on for hours counts by its head.
-std::shared_ptr<net::Responder> counted(std::shared_ptr<net::Responder> responder, Metrics& metrics, std::string method, std::string route);
 
 }  // namespace riverbox::api

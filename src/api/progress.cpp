@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "api/trace.hpp"
 #include "base/error.hpp"
 
 namespace riverbox::api {
@@ -36,6 +37,7 @@ void with_progress(CallPtr call, const LongWork& work) {
       auto [status, result] = work(progress, client_gone);
       say({{"status", status}, {"result", result}});
     } catch (const std::exception& e) {
+      log_failure(status_of(e), e.what());
       say({{"status", status_of(e)}, {"error", {{"detail", e.what()}}}});
     }
   });

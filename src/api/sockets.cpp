@@ -5,6 +5,8 @@
 #include "api/gate.hpp"
 #include "api/route.hpp"
 #include "api/services.hpp"
+#include "api/trace.hpp"
+#include "base/log.hpp"
 #include "base/strings.hpp"
 #include "terminal/protocol.hpp"
 #include "terminal/relay.hpp"
@@ -83,6 +85,34 @@ std::function<void(std::shared_ptr<net::WebSocket>)> ending_with(Services& servi
   };
 }
 
+// What is done for the socket from its opening on is done for this request; the answer tells its id.
+void mark(UpgradeDecision& decision, const std::string& id) {
+  if (auto* refusal = std::get_if<net::Response>(&decision)) return void(refusal->headers.emplace_back(kRequestIdHeader, id));
+  auto& accept = std::get<net::Accept>(decision);
+  accept.headers.emplace_back(kRequestIdHeader, id);
+  accept.opened = [context = log::context(), opened = std::move(accept.opened)](std::shared_ptr<net::WebSocket> socket) {
+    const log::Scope scope(context);
+    opened(std::move(socket));
+  };
+}
+
+UpgradeDecision decide(Services& services, const net::Request& request) {
+  if (auto refusal = services.access.check_origin(request)) return *refusal;
+  const auto path = split(request.path, '/');
+  for (const auto& route : socket_routes()) {
+    auto parameters = parameters_of(split(route.pattern, '/'), path);
+    if (!parameters) continue;
+    auto admitted = admit(services, request, route.access);
+    if (auto* refusal = std::get_if<net::Response>(&admitted)) return std::move(*refusal);
+    if (route.access == Access::operator_) audit(std::get<Identity>(admitted), request);  // a shell
+    const std::string token_id = std::get<Identity>(admitted).token_id;
+    auto decision = route.open({services, request, std::move(*parameters), std::get<Identity>(std::move(admitted))});
+    if (auto* accepted = std::get_if<net::Accept>(&decision)) accepted->opened = ending_with(services, token_id, std::move(accepted->opened));
+    return decision;
+  }
+  return detail(404, "Not Found");
+}
+
 }  // namespace
 
 const std::vector<SocketRoute>& socket_routes() {
@@ -98,20 +128,13 @@ const std::vector<SocketRoute>& socket_routes() {
 }
 
 UpgradeDecision decide_upgrade(Services& services, const net::Request& request) {
-  if (auto refusal = services.access.check_origin(request)) return *refusal;
-  const auto path = split(request.path, '/');
-  for (const auto& route : socket_routes()) {
-    auto parameters = parameters_of(split(route.pattern, '/'), path);
-    if (!parameters) continue;
-    auto admitted = admit(services, request, route.access);
-    if (auto* refusal = std::get_if<net::Response>(&admitted)) return std::move(*refusal);
-    if (route.access == Access::operator_) audit(std::get<Identity>(admitted), request);  // a shell
-    const std::string token_id = std::get<Identity>(admitted).token_id;
-    auto decision = route.open({services, request, std::move(*parameters), std::get<Identity>(std::move(admitted))});
-    if (auto* accepted = std::get_if<net::Accept>(&decision)) accepted->opened = ending_with(services, token_id, std::move(accepted->opened));
-    return decision;
-  }
-  return detail(404, "Not Found");
+  const auto id = request_id(request);
+  const log::Scope scope("request", id);
+  auto decision = decide(services, request);
+  const auto* refusal = std::get_if<net::Response>(&decision);
+  log_request(request, refusal ? refusal->status : 101, 0);
+  mark(decision, id);
+  return decision;
 }
 
 }  // namespace riverbox::api

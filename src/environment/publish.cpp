@@ -194,7 +194,8 @@ private:
 
   // At once after the commit and beside the writing: its users do not wait for the archive, nor the archive for it.
   void begin_renewal() {
-    running_again_ = std::async(std::launch::async, [this] {
+    running_again_ = std::async(std::launch::async, [this, context = log::context()] {
+      const log::Scope scope(context);
       try {
         chain_.renew(container_, image_id_);
         renewed_ = true;
@@ -260,7 +261,8 @@ private:
   // they are written, from the same disk.
   std::shared_future<void> tidy_up() const {
     const bool chained = container_.labels.contains(naming_.label("chained"));
-    return std::async(std::launch::async, [chain = chain_, &engine = engine_, before = chained ? container_.image_id : ""]() mutable {
+    return std::async(std::launch::async, [chain = chain_, &engine = engine_, before = chained ? container_.image_id : "", context = log::context()]() mutable {
+      const log::Scope scope(context);
       chain.drop_previous();
       if (!before.empty()) engine.remove_unused_image(before);
     });

@@ -206,6 +206,7 @@ SyncResult Syncer::fulfil(const Order& order, const CancelToken& cancel, const S
 }
 
 SyncResult Syncer::sync_now(const Order& order, const CancelToken& cancel, const SyncCallback& progress) {
+  const log::Scope scope("environment", order.name.str());
   if (!options_.host) return sync_from_share(order, cancel, progress);
   std::exception_ptr trouble;
   std::string why = fmt::format("'{}' does not exist", share_.dir().string());

@@ -1,5 +1,6 @@
 // Whose turn it is to change an environment. Only for the parts of Environments.
 #pragma once
+#include "base/log.hpp"
 #include "host/environments.hpp"
 
 namespace riverbox::host {
@@ -33,6 +34,7 @@ public:
 private:
   Environments& owner_;
   EnvironmentName name_;
+  const log::Scope scope_{"environment", name_.str()};  // of all that is said meanwhile
 };
 
 }  // namespace riverbox::host

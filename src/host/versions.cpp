@@ -255,6 +255,7 @@ bool Versions::verify_one(VerifiedVersion& one, const environment::ReadWatch& wa
   environment::Archive archive;
   try {
     archive = environment::verify_archive(tar, cancel, watch);
+  const log::Scope scope("environment", one.environment);
   } catch (const BadData& e) {
     one.damage = e.fact();
   } catch (const IoError& e) {

@@ -225,6 +225,7 @@ void HttpConnection::hand_over(Request request, Accept accept) {
   timer_.cancel();
   AcceptOptions options;
   options.subprotocol = std::move(accept.subprotocol);
+  options.headers = std::move(accept.headers);
   options.max_message_bytes = context_->options.max_message_bytes;
   options.timing = context_->options.websocket;
   options.slot = std::move(slot_);

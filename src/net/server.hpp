@@ -31,6 +31,7 @@ struct ServerOptions {
 struct Accept {
   std::string subprotocol;  // chosen from the client's list, or empty
   std::function<void(std::shared_ptr<WebSocket>)> opened;  // loop thread; must call start()
+  std::vector<std::pair<std::string, std::string>> headers = {};  // of the 101 answer, beside those of the handshake
 };
 
 struct Handlers {

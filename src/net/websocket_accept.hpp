@@ -12,6 +12,7 @@ namespace riverbox::net {
 
 struct AcceptOptions {
   std::string subprotocol;
+  std::vector<std::pair<std::string, std::string>> headers;  // of the answer, beside those of the handshake
   std::uint64_t max_message_bytes = 0;
   WebSocketTiming timing;
   std::shared_ptr<void> slot;  // released with the connection

@@ -44,6 +44,7 @@ public:
     stream_.set_option(ws::stream_base::decorator([this](ws::response_type& response) {
       response.set(http::field::server, "riverbox");
       if (!options_.subprotocol.empty()) response.set(http::field::sec_websocket_protocol, options_.subprotocol);
+      for (const auto& [name, value] : options_.headers) response.set(name, value);
     }));
     timer_.expires_after(milliseconds_of(kAcceptTimeoutMs));
     timer_.async_wait([self = shared_from_this()](error_code ec) {

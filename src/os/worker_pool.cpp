@@ -4,15 +4,13 @@
 
 #include <csignal>
 
-#include "base/log.hpp"
-
 namespace riverbox::os {
 
 WorkerPool::WorkerPool(std::string name, unsigned threads, size_t max_queued)
     : name_(std::move(name)), max_threads_(threads ? threads : 1), max_queued_(max_queued) {}
 
 WorkerPool::~WorkerPool() {
-  std::deque<std::function<void()>> dropped;  // destroyed without the lock: a destructor may do anything
+  std::deque<Job> dropped;  // destroyed without the lock: a destructor may do anything
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -25,7 +23,7 @@ WorkerPool::~WorkerPool() {
 bool WorkerPool::post(std::function<void()> work) {
   const std::lock_guard lock(mutex_);
   if (stopping_ || queue_.size() >= max_queued_) return false;
-  queue_.push_back(std::move(work));
+  queue_.push_back({std::move(work), log::context()});
   if (queue_.size() > idle_ && threads_.size() < max_threads_) {
     try {
       threads_.emplace_back([this] { run(); });
@@ -55,9 +53,10 @@ void WorkerPool::run() {
     wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
     --idle_;
     if (stopping_) return;
-    std::function<void()> work = std::move(queue_.front());
+    auto [work, context] = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
+    const log::Scope scope(std::move(context));
     try {
       work();
       work = nullptr;  // what it captured dies outside the lock too

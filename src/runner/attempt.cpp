@@ -194,7 +194,7 @@ bool Attempt::run() {
   log::info("runner", "task ended", {{"task", id().str()},
                                      {"state", std::string(to_string(last.state))},
                                      {"exit_code", last.exit_code ? std::to_string(*last.exit_code) : "-"},
-                                     {"message", last.message}});
+                                     {"reason", last.message}});
   try {
     services_.reports.finish(std::move(last));
     return true;

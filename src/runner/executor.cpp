@@ -26,6 +26,7 @@ void Executor::dispatch(TaskSpec task) { launch(std::move(task), Attempt::Origin
 
 void Executor::launch(TaskSpec task, Attempt::Origin origin) {
   const AttemptId id{task.id, task.attempt};
+  const log::Scope scope("task", id.str());  // and of everything that is done for it
   const auto environment = task.environment;
   std::shared_ptr<Attempt> attempt;
   {
@@ -35,7 +36,7 @@ void Executor::launch(TaskSpec task, Attempt::Origin origin) {
     attempts_[id] = attempt;
   }
   log::info("runner", origin == Attempt::Origin::adopted ? "task found in the store" : "task accepted",
-            {{"task", id.str()}, {"environment", environment}});
+            {{"environment", environment}});
   bool posted = workers_.post([this, id, attempt] {
     if (!attempt->run()) return;  // the runner stops
     finished(id);
@@ -43,7 +44,7 @@ void Executor::launch(TaskSpec task, Attempt::Origin origin) {
   });
   // Nothing was stored and nothing reported, so the host dispatches it again after the next link.
   if (!posted) {
-    log::error("runner", "too many tasks wait on this node; a dispatch is dropped", {{"task", id.str()}});
+    log::error("runner", "too many tasks wait on this node; a dispatch is dropped");
     std::lock_guard lock(mutex_);
     attempts_.erase(id);
   }
@@ -63,9 +64,10 @@ std::shared_ptr<Attempt> Executor::find(const AttemptId& id) const {
 }
 
 void Executor::kill(const AttemptId& id) {
+  const log::Scope scope("task", id.str());
   auto attempt = find(id);
-  if (!attempt) return log::debug("runner", "kill of an attempt that is over or was never here", {{"task", id.str()}});
-  log::info("runner", "task is being killed", {{"task", id.str()}});
+  if (!attempt) return log::debug("runner", "kill of an attempt that is over or was never here");
+  log::info("runner", "task is being killed");
   if (attempt->request_kill()) killers_.post([attempt] { attempt->end_container(); });
 }
 
@@ -75,6 +77,7 @@ void Executor::host_is_silent(std::chrono::seconds silence) {
 }
 
 void Executor::control(const AttemptId& id, bool pause, Done done) {
+  const log::Scope scope("task", id.str());
   auto attempt = find(id);
   if (!attempt) return done(false, "task " + id.task.str() + " does not run on this node");
   bool posted = control_.post([this, attempt, pause, done] {

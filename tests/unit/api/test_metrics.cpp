@@ -14,13 +14,6 @@ namespace {
 
 bool has_line(const std::string& text, const std::string& line) { return ("\n" + text).find("\n" + line + "\n") != std::string::npos; }
 
-struct Recorder final : net::Responder {
-  int sent = 0;
-  void send(net::Response) override { ++sent; }
-  void stream(net::Response, const std::function<void(net::BodyWriter&)>&) override { throw std::runtime_error("the client has gone"); }
-  std::unique_ptr<net::OpenBody> open(net::Response, net::OpenBody::Events) override { return nullptr; }
-};
-
 }  // namespace
 
 TEST_CASE("every line is of the exposition format, every family is told once, before its samples") {
@@ -59,17 +52,4 @@ TEST_CASE("every line is of the exposition format, every family is told once, be
   CHECK(has_line(text, "riverbox_http_request_duration_seconds_bucket{method=\"GET\",route=\"/nodes/{name}\",le=\"60\"} 1"));
   CHECK(has_line(text, "riverbox_http_request_duration_seconds_bucket{method=\"GET\",route=\"/nodes/{name}\",le=\"+Inf\"} 2"));
   CHECK(has_line(text, "riverbox_http_request_duration_seconds_count{method=\"GET\",route=\"/nodes/{name}\"} 2"));
-}
-
-TEST_CASE("an answer is counted once, whichever way it is given") {
-  Metrics metrics;
-  auto inner = std::make_shared<Recorder>();
-  counted(inner, metrics, "GET", "/a")->send({.status = 200});
-  CHECK(inner->sent == 1);
-  CHECK_THROWS(counted(inner, metrics, "GET", "/b")->stream({.status = 200}, [](net::BodyWriter&) {}));
-  CHECK(counted(inner, metrics, "GET", "/c")->open({.status = 200}, {}) == nullptr);
-  counted(inner, metrics, "GET", "/never-answered");
-  const auto text = metrics.text({});
-  for (const char* route : {"/a", "/b", "/c"}) CHECK(has_line(text, std::string("riverbox_http_requests_total{method=\"GET\",route=\"") + route + "\",code=\"200\"} 1"));
-  CHECK(text.find("never-answered") == std::string::npos);
 }

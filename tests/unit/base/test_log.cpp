@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 
 #include "base/log.hpp"
 
@@ -57,4 +58,32 @@ TEST_CASE("set_level decides what is written") {
   log::set_level(log::Level::debug);
   CHECK_FALSE(stderr_of([] { log::debug("x", "y"); }).empty());
   log::set_level(log::Level::info);
+}
+
+TEST_CASE("lines tell what the thread is busy with, the innermost first, nothing twice, and nothing when it is over") {
+  if (::isatty(STDERR_FILENO)) return;
+  const auto fields = [](auto work) {
+    auto line = nlohmann::ordered_json::parse(stderr_of(work));
+    for (const char* own : {"time", "level", "component", "message"}) line.erase(own);
+    return line.dump();
+  };
+  const log::Scope request("request", "r1");
+  CHECK(fields([] { log::info("x", "y"); }) == R"({"request":"r1"})");
+  log::Context context;
+  {
+    const log::Scope environment("environment", "torch"), task("task", "7");
+    CHECK(fields([] { log::info("x", "y", {{"bytes", "5"}, {"task", "8"}}); }) == R"({"bytes":"5","task":"8","environment":"torch","request":"r1"})");
+    const log::Scope inner("environment", "jax");
+    CHECK(fields([] { log::info("x", "y"); }) == R"({"environment":"jax","task":"7","request":"r1"})");
+    context = log::context();
+  }
+  CHECK(fields([] { log::info("x", "y"); }) == R"({"request":"r1"})");
+  std::string other, given;
+  std::thread([&] {
+    other = fields([] { log::info("x", "y"); });
+    const log::Scope scope(context);
+    given = fields([] { log::info("x", "y"); });
+  }).join();
+  CHECK(other == "{}");
+  CHECK(given == R"({"environment":"jax","task":"7","request":"r1"})");
 }

@@ -76,3 +76,19 @@ TEST_CASE("the end drops what waits and frees what it held") {
   CHECK_FALSE(ran);
   CHECK(resource.use_count() == 1);
 }
+
+TEST_CASE("work is done in the log's context of the one who hands it over, and leaves none behind") {
+  using riverbox::log::Scope, riverbox::log::context;
+  WorkerPool pool("context", 1);
+  const auto seen = [&] {
+    std::promise<riverbox::log::Context> told;
+    REQUIRE(pool.post([&] { told.set_value(context()); }));
+    return told.get_future().get();
+  };
+  {
+    const Scope scope("request", "r1");
+    CHECK((seen() == context()));
+    CHECK((seen() != nullptr));
+  }
+  CHECK((seen() == nullptr));
+}
