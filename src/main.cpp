@@ -16,6 +16,7 @@ constexpr Applet kApplets[] = {
     {"docker", run_docker, docker_command, "Manage environment containers and their tarballs"},
     {"docker-shell", run_docker_shell, docker_shell_command, "Open a shell in an environment container"},
     {"doctor", run_doctor, doctor_command, "Say what is wrong with this machine, and what mends it"},
+    {"events", run_events, events_command, "Show what has happened: tasks, nodes, environments"},
     {"host", run_host, host_command, "Run the host: the API, the environments, the scheduler"},
     {"node", run_node, node_command, "List the nodes and how busy they are"},
     {"runner", run_runner, runner_command, "Run the agent of a compute node"},

@@ -26,6 +26,8 @@ void submit(CallPtr), submit_batch(CallPtr), task_status(CallPtr), explain_task(
 void task_stdout(CallPtr), task_stderr(CallPtr), task_events(CallPtr);
 // login_handlers.cpp
 void show_home(CallPtr), show_login(CallPtr), log_in(CallPtr), log_out(CallPtr), make_ticket(CallPtr);
+// event_handlers.cpp
+void list_events(CallPtr);
 // openapi.cpp
 void openapi(CallPtr);
 // token_handlers.cpp

@@ -5,15 +5,17 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "api/events.hpp"
 #include "api/gate.hpp"
 #include "api/handlers.hpp"
 #include "api/housekeeping.hpp"
 #include "api/registry.hpp"
 #include "api/services.hpp"
 #include "api/sockets.hpp"
-#include "base/error.hpp"
 #include "api/trace.hpp"
+#include "base/error.hpp"
 #include "base/log.hpp"
+#include "config.h"
 #include "net/certificate.hpp"
 #include "net/server.hpp"
 
@@ -124,12 +126,14 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
       task_repository(database),
       publications(database),
       token_repository(database),
+      event_repository(database),
       environments(engine, naming, environment::Share(c.container_dir()), publications,
                    {.packaging = packaging_of(c), .keep_image = shares_daemon_with_runner,
                     .in_use = [this](const environment::EnvironmentName& name, const environment::Version& version) {
                       return !versions.reason_to_stay(name, version, false).empty();
-                    }}),
-      versions(environments.share(), task_repository),
+                    },
+                    .tell = environment_events(event_repository)}),
+      versions(environments.share(), task_repository, environment_events(event_repository)),
       registry(environments.share()),
       nodes(node_repository, c.timing.heartbeat_interval, c.timing.heartbeat_timeout_factor),
       tasks(task_repository, nodes, log_files(c)),
@@ -236,6 +240,7 @@ HostServer::~HostServer() = default;
 void HostServer::start() {
   impl_->recover();
   impl_->housekeeping.start();
+  note_event(impl_->services.event_repository, {.type = "host", .action = "started", .subject = "host", .message = "riverbox " RIVERBOX_VERSION});
   if (impl_->services.config->security.tls != "off") impl_->renew_certificate();
   const auto config = impl_->services.config.now();
   log::info("host", "listening", {{"address", config->network.host_bind_ip}, {"port", std::to_string(port())}, {"tls", config->security.tls}, {"unix_socket", config->unix_socket().string()}});
@@ -258,6 +263,7 @@ void HostServer::stop() {
   impl_->renewal.cancel();
   impl_->server.stop();
   impl_->services.registry.stop();
+  note_event(impl_->services.event_repository, {.type = "host", .action = "stopped", .subject = "host"});
 }
 std::uint16_t HostServer::port() const { return impl_->server.port(); }
 std::string HostServer::url(const std::string& address) const { return impl_->services.address.at(address); }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "api/events.hpp"
 #include "base/log.hpp"
 #include "base/time.hpp"
 
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::chrono::hours kTidyInterval{1};
 constexpr std::chrono::minutes kUsesInterval{5};  // of tokens; every write makes the kept answers old
+constexpr std::chrono::minutes kPruneInterval{1};  // of events; there may be 40,000 more each second
 constexpr std::chrono::seconds kLate{5};  // no loop is held up for so long: the whole program was
 
 template <typename Work>
@@ -45,6 +47,7 @@ void Housekeeping::look(bool was_away) {
   services_.state.post([&services = services_, was_away] {
     // Who was frozen or starved has heard nobody, and that says nothing about them.
     if (was_away) services.nodes.begin_listening();
+    services.nodes.note_silence();
     const auto after = services.config->timing.lost_after;
     if (after.count() > 0 && !was_away) guarded("cannot look for lost tasks", [&] { services.tasks.call_lost(after); });
     guarded("cannot look for tasks that can start", [&] { services.tasks.schedule(); });  // one whose start failed, as on a full disk
@@ -53,10 +56,23 @@ void Housekeeping::look(bool was_away) {
     note_uses_next_ = Clock::now() + kUsesInterval;
     services_.state.post([&services = services_] { guarded("cannot note which tokens were used", [&] { services.tokens.write_down_uses(); }); });
   }
+  if (Clock::now() >= prune_next_) {
+    prune_next_ = Clock::now() + kPruneInterval;
+    prune();
+  }
   if (tidying_ || Clock::now() < tidy_next_) return;
   tidying_ = true;
   tidy_next_ = Clock::now() + kTidyInterval;
   tidy();
+}
+
+// Other work comes between two portions.
+void Housekeeping::prune() {
+  services_.state.post([this, &services = services_] {
+    guarded("cannot remove old events", [&] {
+      if (prune_events(services.event_repository, std::chrono::hours(24) * services.config->retention.events_days)) prune();
+    });
+  });
 }
 
 void Housekeeping::tidied(bool more) {

@@ -65,6 +65,7 @@ const std::vector<Route>& routes() {
       {"POST", "/logout", Lane::state, Access::open, log_out, "End the session"},
       {"POST", "/tickets", Lane::state, Access::viewer, make_ticket, "Make a ticket with which a browser opens a WebSocket, once and soon"},
       // the product itself
+      {"GET", "/events", Lane::state, Access::viewer, list_events, "What has happened, or happens (Server-Sent Events)"},
       {"GET", "/metrics", Lane::state, Access::viewer, metrics, "What the host counts, for Prometheus"},
       {"GET", "/openapi.json", Lane::state, Access::open, openapi, "This description of the API"},
       {"GET", "/version", Lane::state, Access::open, version, "Version of the host"},

@@ -25,6 +25,7 @@
 #include "net/security.hpp"
 #include "net/tickets.hpp"
 #include "os/worker_pool.hpp"
+#include "store/event_repository.hpp"
 #include "store/host_store.hpp"
 #include "store/token_repository.hpp"
 
@@ -52,6 +53,7 @@ struct Services {
   store::TaskRepository task_repository;
   store::PublicationRepository publications;
   store::TokenRepository token_repository;
+  store::EventRepository event_repository;
   host::Environments environments;
   host::Versions versions;
   host::Registry registry;

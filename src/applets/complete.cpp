@@ -83,7 +83,7 @@ std::vector<std::string> next_words(const Resolution& so_far, const std::vector<
   return position < command.arguments.size() ? values_of(command.arguments[position].complete, so_far, live) : std::vector<std::string>{};
 }
 
-std::string option_value(const Resolution& so_far, const std::string& name) {
+std::string value_given(const Resolution& so_far, const std::string& name) {
   for (size_t i = 0; i < so_far.words.size(); ++i) {
     if (so_far.words[i] == name && i + 1 < so_far.words.size()) return so_far.words[i + 1];
     if (so_far.words[i].rfind(name + "=", 0) == 0) return so_far.words[i].substr(name.size() + 1);
@@ -94,7 +94,7 @@ std::string option_value(const Resolution& so_far, const std::string& name) {
 bool fit_for_a_shell(const std::string& name) { return !name.empty() && printable(name) == name && name.find(' ') == std::string::npos; }
 
 std::vector<std::string> ask_host(const std::string& kind, const Resolution& so_far) {
-  const std::string file = option_value(so_far, "--config"), host = option_value(so_far, "--host");
+  const std::string file = value_given(so_far, "--config"), host = value_given(so_far, "--host");
   Config config = Config::load(file.empty() ? std::nullopt : std::optional<std::filesystem::path>(file));
   if (!host.empty()) config.host_url = host;
   if (!config.host_url.empty()) config.host_url = normalised_url(config.host_url, config.network.host_port);

@@ -79,6 +79,7 @@ std::vector<Row> rows_of(Config& c) {
       {"timing", "resource_check_interval", &c.timing.resource_check_interval},
       {"retention", "tasks_days", &c.retention.tasks_days, {}, false, 0, kLive},
       {"retention", "logs_days", &c.retention.logs_days, {}, false, 0, kLive},
+      {"retention", "events_days", &c.retention.events_days, {}, false, 0, kLive},
       {"environment", "runner_user", &c.environment.runner_user},
       {"docker", "prefix", &c.docker.prefix, {"hakuriver", "kohakuriver"}},
       {"docker", "endpoint", &c.docker.endpoint},

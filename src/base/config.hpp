@@ -45,6 +45,7 @@ struct Config {
   struct Retention {
     int tasks_days = 365;  // after its end a task is known so long; 0 = for ever
     int logs_days = 0;     // its output is kept so long; 0 = for ever
+    int events_days = 30;  // what has happened is known so long; 0 = as long as there is room
   } retention;
   struct Environment {
     std::string runner_user;

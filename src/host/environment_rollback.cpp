@@ -28,6 +28,7 @@ Environments::Rollback Environments::roll_back(const EnvironmentName& name, cons
                                              [&](const environment::Version& old) { return options_.in_use(name, old); });
   }
   log::info("host", "rolled back", {{"environment", name.str()}, {"from", version.tarball}, {"to", out.version.tarball}, {"container", container ? "yes" : "no"}});
+  if (container || !out.was_newest) tell_published("rolled_back", name, out.version, out.pruned);
   return out;
 }
 

@@ -137,18 +137,21 @@ EnvironmentContainer Environments::create(const std::string& image, const std::s
     throw;
   }
   log::info("host", "environment created", {{"environment", name.str()}, {"image", image}});
+  options_.tell("created", name.str(), "from " + image);
   return {name, engine_.inspect_container(container_name)};
 }
 
 EnvironmentContainer Environments::start(const std::string& text) {
   auto found = resolve(text);
   engine_.start_container(found.container.name);
+  options_.tell("started", found.name.str(), {});
   return found;
 }
 
 EnvironmentContainer Environments::stop(const std::string& text) {
   auto found = resolve(text);
   engine_.stop_container(found.container.name, kStopGrace);
+  options_.tell("stopped", found.name.str(), {});
   return found;
 }
 
@@ -167,6 +170,7 @@ EnvironmentContainer Environments::remove(const std::string& text) {
   // The image that the last create-tar committed, and those before it, are nobody's without their container.
   if (found.container.labels.contains(naming_.label("chained"))) engine_.remove_unused_image(found.container.image_id);
   log::info("host", "environment container deleted", {{"environment", found.name.str()}});
+  options_.tell("deleted", found.name.str(), {});
   return found;
 }
 
@@ -199,7 +203,13 @@ environment::Published Environments::create_tar(const std::string& text, bool sq
   if (published.tidying.wait_until(begin + kQuick) == std::future_status::timeout) turn.leave(std::move(published.tidying));
   log::info("host", "version published", {{"environment", found.name.str()}, {"tarball", published.version.tarball},
                                           {"bytes", std::to_string(published.version.size_bytes)}});
+  tell_published("published", found.name, published.version, published.pruned);
   return published;
+}
+
+void Environments::tell_published(std::string_view action, const EnvironmentName& name, const environment::Version& version, const std::vector<std::string>& pruned) {
+  options_.tell(action, name.str(), version.tarball);
+  for (const std::string& tarball : pruned) options_.tell("pruned", name.str(), tarball);
 }
 
 void Environments::undo_interrupted(const store::PublicationRecord& p) {

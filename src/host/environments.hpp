@@ -43,6 +43,9 @@ struct StepProgress {
 };
 using StepCallback = std::function<void(const StepProgress&)>;
 
+// What has happened to an environment, for `riverbox events`. Any thread; may block, does not throw.
+using TellEvent = std::function<void(std::string_view action, const std::string& environment, const std::string& message)>;
+
 class Environments {
 public:
   // How versions are made; can change between one and the next.
@@ -56,6 +59,7 @@ public:
     bool keep_image = false;  // a runner uses this daemon too
     // Whether this version must not be pruned.
     std::function<bool(const EnvironmentName&, const environment::Version&)> in_use = [](const EnvironmentName&, const environment::Version&) { return false; };
+    TellEvent tell = [](std::string_view, const std::string&, const std::string&) {};
   };
   Environments(docker::Engine& engine, docker::Naming naming, environment::Share share,
                store::PublicationRepository& publications, Options options);
@@ -89,6 +93,7 @@ public:
 private:
   // Throws NotFound, or Conflict for a container that is not ours.
   EnvironmentContainer resolve(const std::string& name);
+  void tell_published(std::string_view action, const EnvironmentName& name, const environment::Version& version, const std::vector<std::string>& pruned);
   void undo_interrupted(const store::PublicationRecord& publication);
   void renew_container(const EnvironmentName& name, const environment::Version& version, const StepCallback& progress);
   class Turn;  // one create-tar or rollback of an environment at a time

@@ -1,7 +1,9 @@
 #include "host/nodes.hpp"
 
 #include <algorithm>
+#include <utility>
 
+#include "base/duration.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
@@ -32,9 +34,11 @@ Nodes::Nodes(store::NodeRepository& repository, std::chrono::seconds heartbeat_i
 }
 
 std::int64_t Nodes::connect(const NodeDescription& description, std::shared_ptr<RunnerLink> link) {
+  bool comes_online = true;
   {
     std::lock_guard lock(mutex_);
     auto it = nodes_.find(description.hostname);
+    comes_online = it == nodes_.end() || !it->second.told_online;
     // A link that has been silent for two beats is a pulled plug: the machine that comes back takes its place.
     if (it != nodes_.end() && it->second.link && clock_.steady() - it->second.heard < 2 * interval_)
       throw Conflict("a runner named '" + description.hostname + "' is connected already",
@@ -49,13 +53,14 @@ std::int64_t Nodes::connect(const NodeDescription& description, std::shared_ptr<
   record.numa_json = os::json_of<nlohmann::json>(description.numa).dump();
   record.gpu_json = os::json_of<nlohmann::json>(description.gpus).dump();
   record.last_seen = now;
-  auto epoch = repository_.upsert_and_advance_epoch(record);
+  auto epoch = repository_.upsert_and_advance_epoch(record, comes_online);
   std::lock_guard lock(mutex_);
   auto& node = nodes_[description.hostname];
   node.description = description;
   node.link = std::move(link);
   node.holdings.clear();  // it tells them anew
   node.epoch = epoch;
+  node.told_online = true;
   node.heard = clock_.steady();
   node.last_seen = now;
   ++changes_;
@@ -64,12 +69,36 @@ std::int64_t Nodes::connect(const NodeDescription& description, std::shared_ptr<
 }
 
 void Nodes::disconnect(const std::string& hostname, const RunnerLink* link) {
-  std::lock_guard lock(mutex_);
-  auto it = nodes_.find(hostname);
-  if (it == nodes_.end() || it->second.link.get() != link) return;
-  it->second.link.reset();
-  ++changes_;
+  bool was_online = false;
+  {
+    std::lock_guard lock(mutex_);
+    auto it = nodes_.find(hostname);
+    if (it == nodes_.end() || it->second.link.get() != link) return;
+    it->second.link.reset();
+    was_online = std::exchange(it->second.told_online, false);
+    ++changes_;
+  }
   log::warning("host", "runner disconnected; its tasks go on", {{"node", hostname}});
+  if (was_online) tell(hostname, false, "the link to its runner is closed");
+}
+
+// An event that cannot be stored holds up nothing: the node is where it is.
+void Nodes::tell(const std::string& hostname, bool online, const std::string& why) {
+  try {
+    repository_.record(hostname, online, why);
+  } catch (const std::exception& error) {
+    log::warning("host", "an event is not noted", {{"node", hostname}, {"reason", error.what()}});
+  }
+}
+
+void Nodes::note_silence() {
+  std::vector<std::string> silent;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [name, node] : nodes_)
+      if (node.told_online && !view(node).online && std::exchange(node.told_online, false)) silent.push_back(name);
+  }
+  for (const auto& name : silent) tell(name, false, "nothing has been heard of it for " + human_duration(timeout_));
 }
 
 bool Nodes::is_current(const std::string& hostname, const RunnerLink* link) const {
@@ -79,7 +108,7 @@ bool Nodes::is_current(const std::string& hostname, const RunnerLink* link) cons
 }
 
 bool Nodes::heartbeat(const std::string& hostname, const RunnerLink* link, const os::Load& load, std::vector<os::Gpu> gpus) {
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   auto it = nodes_.find(hostname);
   if (it == nodes_.end() || it->second.link.get() != link) return false;
   const bool was_silent = !view(it->second).online;
@@ -87,8 +116,13 @@ bool Nodes::heartbeat(const std::string& hostname, const RunnerLink* link, const
   it->second.last_seen = to_rfc3339(clock_.wall());
   it->second.load = load;
   if (!gpus.empty()) it->second.description.gpus = std::move(gpus);
-  if (was_silent) ++changes_;
-  return was_silent;
+  if (!was_silent) return false;
+  ++changes_;
+  if (!std::exchange(it->second.told_online, true)) {
+    lock.unlock();
+    tell(hostname, true, "it is heard again");
+  }
+  return true;
 }
 
 void Nodes::begin_listening() {

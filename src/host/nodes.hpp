@@ -91,10 +91,12 @@ public:
   std::int64_t connect(const NodeDescription& description, std::shared_ptr<RunnerLink> link);
   void disconnect(const std::string& hostname, const RunnerLink* link);  // ignored if `link` is not the current one
   bool is_current(const std::string& hostname, const RunnerLink* link) const;  // else another link has taken its place, and what it says is old
-  // True: it is online again, after a silence.
+  // True: it is online again, after a silence. Blocking (store) then.
   bool heartbeat(const std::string& hostname, const RunnerLink* link, const os::Load& load, std::vector<os::Gpu> gpus);
   // The silence of all nodes counts from now: this program has not been listening.
   void begin_listening();
+  // Tells, once, of nodes that are not online any more because nothing has been heard of them. Blocking (store); state worker.
+  void note_silence();
   void hold(const std::string& hostname, const RunnerLink* link, std::vector<environment::Holding> holdings);
   // Blocking (store), and so is remove(). Both throw NotFound.
   void set_draining(const std::string& hostname, bool draining);
@@ -119,8 +121,10 @@ private:
     os::Load load;
     std::vector<environment::Holding> holdings;
     bool draining = false;
+    bool told_online = false;  // by the last event
   };
   NodeView view(const Node& node) const;
+  void tell(const std::string& hostname, bool online, const std::string& why);
 
   store::NodeRepository& repository_;
   std::chrono::seconds interval_;

@@ -172,7 +172,10 @@ Versions::Pinned Versions::set_pinned(const std::string& text, const std::string
   std::lock_guard lock(changing_);
   const Version version = choose(share_, name, versions_of(share_, name), which);
   const bool changed = pinned ? pins_.pin(version) : pins_.unpin(version);
-  if (changed) log::info("host", pinned ? "version pinned" : "version unpinned", {{"environment", name.str()}, {"tarball", version.tarball}});
+  if (changed) {
+    log::info("host", pinned ? "version pinned" : "version unpinned", {{"environment", name.str()}, {"tarball", version.tarball}});
+    tell_(pinned ? "pinned" : "unpinned", name.str(), version.tarball);
+  }
   return {version, changed};
 }
 
@@ -213,6 +216,7 @@ std::vector<Version> Versions::remove(const std::string& text, const Removal& re
     share_.remove(*version);  // the archive goes first; without it the rest means nothing
     pins_.unpin(*version);
     log::info("host", "version deleted", {{"environment", name.str()}, {"tarball", version->tarball}, {"forced", removal.force ? "yes" : "no"}});
+    tell_("version_deleted", name.str(), version->tarball);
   }
   return chosen;
 }
@@ -251,11 +255,11 @@ Verification Versions::verify(const std::optional<std::string>& text, const Step
 }
 
 bool Versions::verify_one(VerifiedVersion& one, const environment::ReadWatch& watch, const CancelToken& cancel) const {
+  const log::Scope scope("environment", one.environment);
   const auto tar = share_.path_of(one.version.tarball), index = share_.index_path(one.version.tarball);
   environment::Archive archive;
   try {
     archive = environment::verify_archive(tar, cancel, watch);
-  const log::Scope scope("environment", one.environment);
   } catch (const BadData& e) {
     one.damage = e.fact();
   } catch (const IoError& e) {

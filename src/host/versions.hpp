@@ -53,7 +53,7 @@ struct Verification {
 
 class Versions {
 public:
-  Versions(environment::Share share, store::TaskRepository& tasks) : share_(std::move(share)), pins_(share_), tasks_(tasks) {}
+  Versions(environment::Share share, store::TaskRepository& tasks, TellEvent tell) : share_(std::move(share)), pins_(share_), tasks_(tasks), tell_(std::move(tell)) {}
 
   // Newest first. Throws NotFound when there is none.
   std::vector<VersionFacts> list(const std::string& name) const;
@@ -91,6 +91,7 @@ private:
   environment::Share share_;
   environment::Pins pins_;
   store::TaskRepository& tasks_;
+  TellEvent tell_;
   std::mutex fingerprints_mutex_;
   std::map<std::string, std::string> fingerprints_;  // by tarball: a version never changes
   std::mutex changing_;  // pins and removals: a version that is being pinned is not removed

@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "base/time.hpp"
+#include "store/event_repository.hpp"
 
 namespace riverbox::store {
 namespace {
@@ -96,6 +97,25 @@ ALTER TABLE tasks ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 CREATE INDEX tasks_by_owner ON tasks (owner, id);
 )";
 
+// Sessions of browsers.
+constexpr std::string_view kSchema9 = R"(
+ALTER TABLE tokens ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+)";
+
+// What has happened.
+constexpr std::string_view kSchema10 = R"(
+CREATE TABLE events (
+  id       INTEGER PRIMARY KEY,
+  time     INTEGER NOT NULL,
+  type     TEXT NOT NULL,
+  action   TEXT NOT NULL,
+  subject  TEXT NOT NULL,
+  owner    TEXT NOT NULL,
+  node     TEXT NOT NULL,
+  message  TEXT NOT NULL
+) STRICT;
+)";
+
 constexpr std::string_view kTaskColumns =
     "spec, attempt, epoch, batch_id, node, state, exit_code, message, image_id, submitted_at, started_at, completed_at, tarball, placement, target, fingerprint, owner";
 
@@ -155,17 +175,12 @@ const std::string& is_unfinished() {
 
 }  // namespace
 
-// Sessions of browsers.
-constexpr std::string_view kSchemaSessions = R"(
-ALTER TABLE tokens ADD COLUMN parent TEXT NOT NULL DEFAULT '';
-)";
-
-const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3, kSchema4, kSchema5, kSchema6, kSchema7, kSchema8, kSchemaSessions};
+const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3, kSchema4, kSchema5, kSchema6, kSchema7, kSchema8, kSchema9, kSchema10};
 
 // ---- nodes
 
 // One that was removed and comes back goes on counting: nothing of its former life passes for new.
-std::int64_t NodeRepository::upsert_and_advance_epoch(const NodeRecord& node) {
+std::int64_t NodeRepository::upsert_and_advance_epoch(const NodeRecord& node, bool comes_online) {
   std::int64_t epoch = 0;
   db_.write([&](Database::Connection& connection) {
     Statement statement = connection.prepare(
@@ -178,18 +193,30 @@ std::int64_t NodeRepository::upsert_and_advance_epoch(const NodeRecord& node) {
     statement.bind(node.gpu_json).bind(node.version).bind(node.last_seen);
     if (statement.step()) epoch = statement.integer(0);
     statement.run();
+    if (comes_online) append_event(connection, {.type = "node", .action = "online", .subject = node.hostname});
   });
   return epoch;
 }
 
+void NodeRepository::record(const std::string& hostname, bool online, const std::string& why) {
+  db_.write([&](Database::Connection& connection) {
+    append_event(connection, {.type = "node", .action = online ? "online" : "offline", .subject = hostname, .message = why});
+  });
+}
+
 void NodeRepository::set_draining(const std::string& hostname, bool draining) {
   db_.write([&](Database::Connection& connection) {
-    connection.prepare("UPDATE nodes SET draining=? WHERE hostname=?").bind(draining ? 1 : 0).bind(hostname).run();
+    Statement statement = connection.prepare("UPDATE nodes SET draining=?1 WHERE hostname=?2 AND draining<>?1");
+    statement.bind(draining ? 1 : 0).bind(hostname).run();
+    if (statement.changes() > 0) append_event(connection, {.type = "node", .action = draining ? "drained" : "resumed", .subject = hostname});
   });
 }
 
 void NodeRepository::remove(const std::string& hostname) {
-  db_.write([&](Database::Connection& connection) { connection.prepare("DELETE FROM nodes WHERE hostname=?").bind(hostname).run(); });
+  db_.write([&](Database::Connection& connection) {
+    connection.prepare("DELETE FROM nodes WHERE hostname=?").bind(hostname).run();
+    append_event(connection, {.type = "node", .action = "removed", .subject = hostname});
+  });
 }
 
 std::vector<NodeRecord> NodeRepository::all() {
@@ -220,13 +247,38 @@ void run_insert(Database::Connection& connection, const TaskRecord& task) {
   statement.run();
 }
 
+void tell(Database::Connection& connection, const TaskRecord& task, const char* action, std::string message) {
+  append_event(connection, {.type = "task", .action = action, .subject = task.spec.id.str(), .owner = task.owner, .node = task.node, .message = std::move(message)});
+}
+
+// What a change of state is called. Null: nobody is told, as of the steps before the start.
+const char* change_of(TaskState from, TaskState to) {
+  using enum TaskState;
+  if (from == to) return nullptr;
+  if (to == running) return from == paused ? "resumed" : from == lost ? "found" : "started";
+  if (to == paused) return "paused";
+  if (to == lost) return "lost";
+  return is_final(to) ? "ended" : nullptr;
+}
+
+// "failed, exit code 3: Exit code 3."
+std::string ending_of(const TaskReport& report) {
+  std::string text(to_string(report.state));
+  if (report.exit_code && *report.exit_code != 0) text += fmt::format(", exit code {}", *report.exit_code);
+  return report.message.empty() ? text : text + ": " + report.message;
+}
+
 }  // namespace
 
 void TaskRepository::insert(const std::vector<TaskRecord>& batch, const std::string& client_id) {
   db_.write([&](Database::Connection& connection) {
     if (!client_id.empty() && !batch.empty())
       connection.prepare("INSERT INTO submissions (client_id, batch_id) VALUES (?, ?)").bind(client_id).bind(batch.front().batch_id).run();
-    for (const TaskRecord& task : batch) run_insert(connection, task);
+    for (const TaskRecord& task : batch) {
+      run_insert(connection, task);
+      tell(connection, task, "submitted", task.spec.registry_image.empty() ? task.spec.environment : task.spec.registry_image);
+      if (task.state == TaskState::assigning) tell(connection, task, "placed", task.placement);
+    }
   });
 }
 
@@ -307,7 +359,9 @@ std::vector<TaskId> TaskRepository::assign(const std::vector<TaskRecord>& batch)
       Statement statement = connection.prepare("UPDATE tasks SET state='assigning', node=?, placement=?, epoch=?, spec=? WHERE id=? AND state='pending'");
       statement.bind(task.node).bind(task.placement).bind(task.spec.epoch).bind(as_text(task.spec)).bind(stored(task.spec.id));
       statement.run();
-      if (statement.changes() > 0) assigned.push_back(task.spec.id);
+      if (statement.changes() == 0) continue;
+      assigned.push_back(task.spec.id);
+      tell(connection, task, "placed", task.placement);
     }
   });
   return assigned;
@@ -323,6 +377,7 @@ bool TaskRepository::requeue(const TaskRecord& task) {
     statement.bind(task.spec.attempt).bind(as_text(task.spec)).bind(task.message).bind(stored(task.spec.id)).bind(task.spec.attempt - 1);
     statement.run();
     changed = statement.changes() > 0;
+    if (changed) tell(connection, task, "retried", task.message);
   });
   return changed;
 }
@@ -347,6 +402,12 @@ bool TaskRepository::transition(TaskId id, const std::vector<TaskState>& from, c
   const std::string completed_at = !is_final(to.state) ? "" : to.completed_at.empty() ? now : to.completed_at;
   bool changed = false;
   db_.write([&](Database::Connection& connection) {
+    EventRecord event{.type = "task", .action = {}, .subject = id.str()};
+    if (Statement before = connection.prepare("SELECT state, owner, node FROM tasks WHERE id=?"); before.bind(stored(id)).step()) {
+      if (const char* change = change_of(parse_task_state(before.text(0)), to.state)) event.action = change;
+      event.owner = before.text(1);
+      event.node = before.text(2);
+    }
     Statement statement = connection.prepare(
         fmt::format("UPDATE tasks SET state=?1, exit_code=coalesce(?2, exit_code), "
                     "message=iif(?3 <> '' OR (state = 'syncing' AND ?1 <> 'syncing'), ?3, message), "
@@ -359,6 +420,9 @@ bool TaskRepository::transition(TaskId id, const std::vector<TaskState>& from, c
     statement.bind(stored(id)).bind(to.attempt).bind(to.epoch).bind(to.tarball);
     statement.run();
     changed = statement.changes() > 0;
+    if (!changed || event.action.empty()) return;
+    event.message = event.action == "ended" ? ending_of(to) : to.message;
+    append_event(connection, event);
   });
   return changed;
 }

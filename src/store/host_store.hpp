@@ -1,4 +1,4 @@
-// The host's tables, one repository class per table.
+// The host's tables, one repository class per table. What changes in them is told in `events`, in the same transaction.
 #pragma once
 #include <optional>
 #include <string>
@@ -25,8 +25,10 @@ struct NodeRecord {
 class NodeRepository {
 public:
   explicit NodeRepository(Database& db) : db_(db) {}
-  // Inserts or updates; returns the new epoch: greater than any before, also of a node that was removed and has tasks.
-  std::int64_t upsert_and_advance_epoch(const NodeRecord& node);
+  // Inserts or updates; returns the new epoch: greater than any before, also of a node that was removed and has tasks. `comes_online`: that is an event.
+  std::int64_t upsert_and_advance_epoch(const NodeRecord& node, bool comes_online = false);
+  // Another event, which changes nothing here.
+  void record(const std::string& hostname, bool online, const std::string& why);
   void set_draining(const std::string& hostname, bool draining);
   void remove(const std::string& hostname);
   std::vector<NodeRecord> all();
