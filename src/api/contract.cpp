@@ -1,0 +1,121 @@
+#include "api/contract.hpp"
+
+namespace riverbox::api {
+
+const std::string_view kShapes = R"(Error detail:string
+Message message:string
+Container id:string name:string env_name:string|null image:string status:string created:time managed:boolean
+ContainerWish image_name:string container_name:string
+ContainerMade +Message container_id:string container_name:string env_name:string status:string
+Tarball timestamp:integer tarball:string size_bytes:integer image_id:string|null
+Packaging way:string why:string|null layers:integer layers_taken_over:integer bytes_taken_over:integer
+Published message:string tarball_path:string env_name:string timestamp:integer image_id:string size_bytes:integer pruned:string[] packaging:Packaging
+Environment latest_timestamp:integer latest_tarball:string all_versions:Tarball[]
+Version +Tarball created:time|null layers:integer|null own_bytes:integer|null pinned:boolean newest:boolean nodes:string[] problem:string|null
+Layer diff_id:string size_bytes:integer
+Layers count:integer bytes:integer layers:Layer[]
+DiffLayers shared:Layers only_a:Layers only_b:Layers
+Package name:string version?:string from?:string to?:string where?:string
+PackageChanges added:Package[] removed:Package[] upgraded:Package[]
+FileCount count:integer bytes:integer
+FileChange change:'added,changed,removed,touched,written' path:string type:string size_a:integer|null size_b:integer|null differs:string[]
+FileChanges added:FileCount changed:FileCount removed:FileCount touched:FileCount written:FileCount left_out:integer list:FileChange[]
+Diff environment:string a:Tarball b:Tarball layers:DiffLayers packages:PackageChanges{} files:FileChanges notes:string[]
+Pin +Message +Tarball pinned:boolean
+RollbackWish container?:boolean
+RolledBack message:string from:Tarball +Tarball container:boolean pruned:string[]
+SyncWish version?:string|integer nodes?:string[]
+NodeSync hostname:string ok:boolean message:string|null tarball:string|null loaded:boolean way:string|null bytes_read:integer
+Synced +Message +Tarball failed:integer nodes:NodeSync[]
+DeleteWish version?:string|integer all?:boolean force?:boolean
+Deleted message:string deleted:Tarball[]
+VerifiedVersion environment:string +Tarball state:'ok,damaged' reason:string|null index:string|null index_problem:string|null nodes:string[]
+Verified ok:integer damaged:integer versions:VerifiedVersion[] read_bytes:integer read_seconds:number advice:string|null
+Nothing
+Catalog repositories:string[]
+Tags name:string tags:string[]
+NumaNode cores:integer[] memory_bytes:integer
+Gpu gpu_id:integer name:string driver_version:string pci_bus_id:string gpu_utilization:integer graphics_clock_mhz:integer mem_utilization:integer mem_clock_mhz:integer memory_total_mib:number memory_used_mib:number memory_free_mib:number temperature:integer fan_speed:integer power_usage_mw:integer power_limit_mw:integer
+Load hostname:string status:'online,offline' last_heartbeat:string|null cpu_percent:number memory_percent:number memory_used_bytes:integer memory_total_bytes:integer total_cores:integer numa_topology:NumaNode{}|null current_avg_temp:number|null current_max_temp:number|null gpu_info:Gpu[]
+Node +Load url:string|null cores_in_use:integer|string available_cores:integer draining:boolean host_tasks:boolean|null vm_capable:boolean vfio_gpus:any[] runner_version:string
+NodeDetail +Node memory_promised_bytes:integer gpus_in_use:integer[] exclusive_cpus:integer[] environments:string[] tasks:Task[]
+Drained message:string running:integer
+ForceWish force?:boolean
+LoadAggregate totalNodes:integer onlineNodes:integer totalCores:integer totalMemBytes:integer usedMemBytes:integer avgCpuPercent:number avgMemPercent:number maxAvgCpuTemp:number|null maxMaxCpuTemp:number|null lastUpdated:string
+Health nodes:Load[][] aggregate:LoadAggregate[]
+TaskState ='pending,assigning,syncing,running,paused,completed,failed,killed,killed_oom,lost,stopped'
+Submission command:string arguments?:string[] name?:string task_type?:'command' env_vars?:string{} working_dir?:string container_name?:string registry_image?:string privileged?:boolean additional_mounts?:string[] required_cores?:integer exclusive?:boolean required_memory_bytes?:integer gpu_count?:integer required_gpus?:integer[][] targets?:string[] no_wait?:boolean priority?:integer retries?:integer time_limit_seconds?:integer stop_signal?:string stop_grace_seconds?:integer on_partition?:'keep,stop' after?:string[] client_id?:string
+Batch tasks:Submission[] client_id?:string
+TaskNode hostname:string url:string
+FailedTarget target:string reason:string
+Submitted message:string task_ids:string[] waiting?:string[] assigned_node?:TaskNode failed_targets?:FailedTarget[]
+Task task_id:string task_type:string owner:string|null batch_id:string|null name:string|null command:string arguments:string[] env_vars:string{} working_dir:string required_cores:integer exclusive:boolean cpus:integer[]|null required_gpus:integer[] required_memory_bytes:integer|null target_numa_node_id:integer|null status:TaskState attempt:integer retries:integer time_limit_seconds:integer|null on_partition:'keep,stop' stop_signal:string stop_grace_seconds:integer priority:integer target:string|null assigned_node:string|null container_name:string|null registry_image:string|null docker_image_name:string|null docker_privileged:boolean docker_mount_dirs:string[] stdout_path:string stderr_path:string exit_code:integer|null error_message:string|null submitted_at:string|null started_at:string|null completed_at:string|null image_id:string|null tarball:string|null version:integer|null
+Predecessor task_id:string status:TaskState
+Refusal node:string reason:string
+Explanation task_id:string status:TaskState node:string|null placement:string|null message:string after?:Predecessor[] position?:integer kept_node?:string|null reasons?:Refusal[]
+Killed message:string task_ids?:string[]
+InvitationWish expires_seconds?:integer
+JoinWish node:string
+Joined node:string token:string
+WhoAmI user:string|null role:string|null
+Role ='viewer,user,operator,admin'
+Token id:string user:string role:'viewer,user,operator,admin,node,joiner' note:string|null created_at:time expires_at:time|null last_used_at:time|null
+TokenWish user:string role?:Role expires_seconds?:integer note?:string
+NewToken +Token token:string
+Event id:integer time:time type:'task,node,environment,host,token' action:string subject:string owner:string|null node:string|null message:string|null
+HostVersion version:string api:integer auth:'token,none')";
+
+const std::string_view kExchanges = R"(GET /docker/host/containers ?all >Container[]
+POST /docker/host/create <ContainerWish >ContainerMade
+POST /docker/host/start/{name} >Message
+POST /docker/host/stop/{name} >Message
+POST /docker/host/delete/{name} >Message
+POST /docker/create_tar/{name} ?squash >Published
+GET /docker/list >Environment{}
+GET /docker/container/{name} >application/x-tar
+GET /docker/versions/{name} >Version[]
+GET /docker/versions/{name}/diff ?a,b >Diff
+POST /docker/versions/{name}/{version}/pin >Pin
+POST /docker/versions/{name}/{version}/unpin >Pin
+POST /docker/versions/{name}/{version}/rollback <RollbackWish >RolledBack
+POST /docker/sync/{name} <SyncWish >Synced
+POST /docker/delete_tar/{name} <DeleteWish >Deleted
+POST /docker/verify >Verified
+POST /docker/verify/{name} >Verified
+GET /v2/ >Nothing
+GET /v2/_catalog ?n,last >Catalog
+GET /v2/{name}/tags/list ?n,last >Tags
+GET /v2/{name}/manifests/{reference} >application/vnd.oci.image.manifest.v1+json
+GET /v2/{name}/blobs/{digest} >application/octet-stream >206:application/octet-stream
+GET /nodes >Node[]
+GET /nodes/{name} >NodeDetail
+POST /nodes/{name}/drain >Drained
+POST /nodes/{name}/resume >Message
+POST /nodes/{name}/remove <ForceWish >Message
+GET /health ?hostname >Health|Load[]
+POST /submit <Submission >202:Submitted
+POST /submit/batch <Batch >202:Submitted
+GET /status/{id} >Task
+GET /tasks/{id}/explain >Explanation
+POST /tasks/{id}/rerun >202:Submitted
+GET /tasks ?status,limit,offset >Task[]
+POST /kill/{id} ?batch >202:Killed
+POST /command/{id}/{action} >Message
+GET /task/{id}/stdout ?tail >text/plain >206:text/plain
+GET /task/{id}/stderr ?tail >text/plain >206:text/plain
+GET /tasks/{id}/stdout ?tail >text/plain >206:text/plain
+GET /tasks/{id}/stderr ?tail >text/plain >206:text/plain
+GET /tasks/{id}/events ?since >text/event-stream
+POST /nodes/invite <InvitationWish >201:NewToken
+POST /nodes/join <JoinWish >201:Joined
+GET /whoami >WhoAmI
+GET /tokens >Token[]
+POST /tokens <TokenWish >201:NewToken
+POST /tokens/{id}/revoke >Message
+GET /events ?since,until,type,limit,after >Event[]
+GET /metrics >text/plain
+GET /openapi.json >any
+GET /version >HostVersion
+GET /complete/{kind} ?name >string[])";
+
+}  // namespace riverbox::api
