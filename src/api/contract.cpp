@@ -62,6 +62,11 @@ Role ='viewer,user,operator,admin'
 Token id:string user:string role:'viewer,user,operator,admin,node,joiner' note:string|null created_at:time expires_at:time|null last_used_at:time|null
 TokenWish user:string role?:Role expires_seconds?:integer note?:string
 NewToken +Token token:string
+Invitation +NewToken host_url:string
+LoginWish token:string
+Session user:string role:Role expires_at:time
+TicketWish path:string
+Ticket ticket:string expires_in:integer
 Event id:integer time:time type:'task,node,environment,host,token' action:string subject:string owner:string|null node:string|null message:string|null
 HostVersion version:string api:integer auth:'token,none')";
 
@@ -106,13 +111,18 @@ GET /task/{id}/stderr ?tail >text/plain >206:text/plain
 GET /tasks/{id}/stdout ?tail >text/plain >206:text/plain
 GET /tasks/{id}/stderr ?tail >text/plain >206:text/plain
 GET /tasks/{id}/events ?since >text/event-stream
-POST /nodes/invite <InvitationWish >201:NewToken
+POST /nodes/invite <InvitationWish >201:Invitation
 POST /nodes/join <JoinWish >201:Joined
 GET /whoami >WhoAmI
 GET /tokens >Token[]
 POST /tokens <TokenWish >201:NewToken
 POST /tokens/{id}/revoke >Message
 GET /events ?since,until,type,limit,after >Event[]
+GET / >text/html
+GET /login >text/html
+POST /login <LoginWish >Session
+POST /logout >Message
+POST /tickets <TicketWish >201:Ticket
 GET /metrics >text/plain
 GET /openapi.json >any
 GET /version >HostVersion

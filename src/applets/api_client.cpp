@@ -6,9 +6,7 @@
 #include "applets/exit_codes.hpp"
 #include "base/strings.hpp"
 #include "net/http_client.hpp"
-#include "net/security.hpp"
 #include "net/url.hpp"
-#include "os/unix_socket.hpp"
 
 namespace riverbox::applets {
 
@@ -68,14 +66,6 @@ std::string normalised_url(const std::string& text, std::uint16_t default_port) 
   return scheme + url.substr(scheme_end);
 }
 
-HostAccess host_access(const Config& config) {
-  if (config.host_url.empty())
-    for (const auto& path : {config.unix_socket(), std::filesystem::path("/run/riverbox/host.sock")})
-      if (!path.empty() && os::listens(path))  // of our own host nothing has to be shown; another's knows us by our token, if we have one
-        return {"unix://" + path.string(), path == config.unix_socket() ? config.security.token : net::client_token(config)};
-  return {config.url(), net::client_token(config)};
-}
-
 Config client_config(const Arguments& arguments) {
   std::optional<std::filesystem::path> file;
   if (const auto path = arguments.find("--config")) file = *path;
@@ -131,7 +121,7 @@ AnswerReader::Answer AnswerReader::finish(int http_status) {
 }
 
 ApiClient::ApiClient(const Config& config)
-    : access_(host_access(config)), url_(net::shown_host(access_.url)), token_file_(config.security.token_file.string()),
+    : access_(net::host_access(config)), url_(net::shown_host(access_.url)), token_file_(config.security.token_file.string()),
       http_(std::make_unique<net::HttpClient>(access_.url, access_.token)) {}
 
 ApiClient::~ApiClient() = default;

@@ -11,6 +11,7 @@
 #include "applets/output.hpp"
 #include "base/cancel.hpp"
 #include "base/config.hpp"
+#include "net/host_access.hpp"
 
 namespace riverbox::net {
 class HttpClient;
@@ -21,14 +22,6 @@ namespace riverbox::applets {
 
 // Configuration of a client command: the file, then --config and --host. Warnings go to stderr. Throws ConfigError, UsageError.
 Config client_config(const Arguments& arguments);
-
-// Where the host is and what we show it there.
-struct HostAccess {
-  std::string url;    // with the fingerprint of its certificate, if it has one
-  std::string token;  // may be empty: the host sees who comes over its unix socket
-};
-// When nobody has named a host: the unix socket of the one on this machine, if it listens there. Throws ConfigError for a token file that others can read.
-HostAccess host_access(const Config& config);
 
 // "node0" -> "http://node0:8000", "node0:9000/" -> "http://node0:9000". Throws UsageError.
 std::string normalised_url(const std::string& text, std::uint16_t default_port);
@@ -83,7 +76,7 @@ public:
 
 private:
   std::string get_body(const std::string& path, std::chrono::milliseconds timeout);
-  HostAccess access_;
+  net::HostAccess access_;
   std::string url_, token_file_;  // the URL as it is shown
   std::unique_ptr<net::HttpClient> http_;
 };

@@ -98,7 +98,7 @@ std::vector<std::string> ask_host(const std::string& kind, const Resolution& so_
   Config config = Config::load(file.empty() ? std::nullopt : std::optional<std::filesystem::path>(file));
   if (!host.empty()) config.host_url = host;
   if (!config.host_url.empty()) config.host_url = normalised_url(config.host_url, config.network.host_port);
-  const HostAccess access = host_access(config);
+  const net::HostAccess access = net::host_access(config);
   net::HttpClient client(access.url, access.token);
   net::HttpClient::Options options;
   options.connect_timeout = options.total_timeout = kLiveTimeout;

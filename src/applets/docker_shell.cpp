@@ -31,7 +31,7 @@ int run_docker_shell(const Invocation& invocation) {
   options.detach_keys = arguments.value("--detach-keys", options.detach_keys);
   terminal::parse_detach_keys(options.detach_keys);  // a typing error is told before anything is opened
   const Config config = client_config(arguments);
-  const HostAccess access = host_access(config);
+  const net::HostAccess access = net::host_access(config);
   options.url = net::at_host(access.url, "/docker/host/containers/" + path_segment(options.name) + "/terminal");
   options.token = access.token;
   return terminal::run_client(options);

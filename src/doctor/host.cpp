@@ -13,6 +13,7 @@
 #include "base/strings.hpp"
 #include "base/time.hpp"
 #include "doctor/checks.hpp"
+#include "net/host_access.hpp"
 #include "net/http_client.hpp"
 #include "net/listener.hpp"
 #include "net/security.hpp"
@@ -25,14 +26,26 @@ namespace {
 
 constexpr double kTolerableSkew = 2;  // seconds; the Date header has whole ones
 
-// What a runner or a command of this machine sends; "": there is none; nullopt: it cannot be read, which is for another check to say.
-std::optional<std::string> token_of(const Situation& here) {
+struct Way {
+  std::string url;
+  std::optional<std::string> token;  // "": there is none; nullopt: it cannot be read, which is for another check to say
+};
+
+// How a runner or a command of this machine comes to the host.
+Way way_to_host(const Situation& here) {
+  const Config& config = here.config;
+  const bool is_runner = here.runner && !here.host;
+  std::string url = config.url();
   try {
-    if (here.runner && !here.host && here.config.security.token.empty())
-      if (const auto own = runner::own_token(here.config)) return *own;
-    return net::client_token(here.config);
+    if (!is_runner) {
+      auto access = net::host_access(config);
+      return {std::move(access.url), std::move(access.token)};
+    }
+    if (config.host_url.empty()) url = runner::joined_host(config).value_or(url);
+    const auto own = config.security.token.empty() ? runner::own_token(config) : std::nullopt;
+    return {url, own ? *own : net::client_token(config)};
   } catch (const Error&) {
-    return std::nullopt;
+    return {url, std::nullopt};
   }
 }
 
@@ -96,11 +109,11 @@ int bind_error(const std::string& address, std::uint16_t port) {
 }  // namespace
 
 Findings look_at_host(const Situation& here) {
-  const std::string url = here.config.url();
-  const auto token = token_of(here);
+  const auto [address, token] = way_to_host(here);
+  const std::string url = net::shown_host(address);
   const auto begin = std::chrono::steady_clock::now();
   try {
-    net::HttpClient client(url, token.value_or(""));
+    net::HttpClient client(address, token.value_or(""));
     const net::Response answer = client.request("GET", "/api/version");
     const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
     const std::string version = text_in(nlohmann::json::parse(answer.body, nullptr, false), "version");
@@ -117,7 +130,7 @@ Findings look_at_host(const Situation& here) {
 Findings look_at_clock(const Situation& here) {
   if (!here.remote_host()) return {};
   const WallTime sent = wall_now();
-  const auto answer = version_of(here.config.url());
+  const auto answer = version_of(way_to_host(here).url);
   const auto ahead = answer ? seconds_ahead(*answer, sent, wall_now()) : std::nullopt;
   if (!ahead) return {};  // that it does not answer has been said
   if (std::abs(*ahead) <= kTolerableSkew) return ok("the clock of the host is ours, to the second");

@@ -164,6 +164,12 @@ class OpenApi(OwnCluster):
         get("/api/whoami", token=made["token"])
         self.assertTrue(get("/api/tokens"))
         call("POST", f"/api/tokens/{made['id']}/revoke")
+        # browsers
+        get("/api/")
+        get("/api/login")
+        call("POST", "/api/login", {"token": self.host.token})
+        call("POST", "/api/tickets", {"path": "/api/x"}, 201)
+        call("POST", "/api/logout")
         # the product itself
         self.assertEqual({e["type"] for e in get("/api/events?since=2020-01-01T00:00:00Z&limit=1000")}, {"task", "node", "environment", "host", "token"})
         get("/api/events?type=node")
