@@ -106,6 +106,10 @@ host::Submission parse_submission(const json& body, const Config& config) {
   spec.command = text(body, "command", "");
   if (trim(spec.command).empty()) throw InvalidInput("field 'command' is empty: there is nothing to run");
   spec.arguments = texts(body, "arguments");
+  // No program can be given one: what stands behind it would be lost on the way.
+  const auto has_nul = [](const std::string& text) { return text.find('\0') != std::string::npos; };
+  if (has_nul(spec.command)) wrong("command", "a text without NUL bytes");
+  if (std::any_of(spec.arguments.begin(), spec.arguments.end(), has_nul)) wrong("arguments", "texts without NUL bytes");
   spec.name = name_of(body);
   spec.working_dir = working_dir_of(body, spec.working_dir);
   spec.env = variables(body);

@@ -100,12 +100,15 @@ TEST_CASE("what becomes of it in a partition: what it says, else what the config
   CHECK_THROWS_WITH_AS(parse(R"({"command":"x","on_partition":true})"), doctest::Contains("on_partition"), InvalidInput);
 }
 
+// fault: amounts-odd, commands-odd
 TEST_CASE("wrong fields are named") {
   CHECK_THROWS_WITH_AS(parse(R"({})"), doctest::Contains("command"), InvalidInput);
   CHECK_THROWS_WITH_AS(parse(R"({"command":"  "})"), doctest::Contains("nothing to run"), InvalidInput);
   CHECK_THROWS_WITH_AS(parse(R"({"command":"x","required_cores":-1})"), doctest::Contains("required_cores"), InvalidInput);
   CHECK_THROWS_WITH_AS(parse(R"({"command":"x","required_cores":1e9})"), doctest::Contains("required_cores"), InvalidInput);
   CHECK_THROWS_WITH_AS(parse(R"({"command":"x","arguments":"a"})"), doctest::Contains("arguments"), InvalidInput);
+  CHECK_THROWS_WITH_AS(parse(R"({"command":"x","arguments":["a\u0000b"]})"), doctest::Contains("arguments"), InvalidInput);
+  CHECK_THROWS_WITH_AS(parse(R"({"command":"x\u0000y"})"), doctest::Contains("command"), InvalidInput);
   CHECK_THROWS_WITH_AS(parse(R"({"command":"x","env_vars":{"A=B":"1"}})"), doctest::Contains("env_vars"), InvalidInput);
   CHECK_THROWS_WITH_AS(parse(R"({"command":"x","required_gpus":[[0]]})"), doctest::Contains("target"), InvalidInput);
   CHECK_THROWS_WITH_AS(parse(R"({"command":"x","targets":["a"],"required_gpus":[[0],[1]]})"), doctest::Contains("each target"), InvalidInput);
