@@ -152,6 +152,7 @@ TEST_CASE("the other prefix brings its own folder") {
   CHECK(Config::load(sandbox.write("[docker]\nprefix = \"kohakuriver\"\n")).docker.container_dir == "kohakuriver-containers");
 }
 
+// fault: config-odd
 TEST_CASE("empty files, byte order marks and carriage returns are fine") {
   Sandbox sandbox;
   CHECK(Config::load(sandbox.write("")).network.host_port == 8000);
@@ -163,6 +164,7 @@ TEST_CASE("empty files, byte order marks and carriage returns are fine") {
   CHECK(config.warnings.empty());
 }
 
+// fault: config-odd
 TEST_CASE("unknown keys are warned about with file, line and the nearest known one") {
   Sandbox sandbox;
   const auto warning = [&](const std::string& text) {
@@ -181,6 +183,7 @@ TEST_CASE("unknown keys are warned about with file, line and the nearest known o
   CHECK_FALSE(mentions(warning("\"a\\u001b[31m\" = 1\n"), "\x1b"));
 }
 
+// fault: config-odd
 TEST_CASE("a wrong type names file, line, key and what was expected") {
   Sandbox sandbox;
   const std::pair<const char*, const char*> cases[] = {
@@ -235,7 +238,7 @@ TEST_CASE("a size is a number of bytes or a text with a unit") {
 TEST_CASE("bad TOML names file and line") {
   Sandbox sandbox;
   for (const char* text : {"[network]\nhost_port = \n", "[network]\nhost_port = 1\nhost_port = 2\n", "[network\n", "a = \"\n", "[network]\nhost_port = 1\n[network]\nhost_port = 2\n",
-                           "host_bind_ip = 0.0.0.0\n", "\xff\xfe[\0n", "= 5\n", "[a]\nb = [1,\n"}) {
+                           "host_bind_ip = 0.0.0.0\n", "\xff\xfe[\0n", "= 5\n", "[a]\nb = [1,\n", "a = 1\nb = {c = [1, 'd\xf6']}\n"}) {
     CAPTURE(text);
     const fs::path file = sandbox.write(text);
     const std::string message = refusal([&] { Config::load(file); });
@@ -245,6 +248,7 @@ TEST_CASE("bad TOML names file and line") {
     CHECK_FALSE(mentions(message, "\n"));
   }
   CHECK(mentions(refusal([&] { Config::load(sandbox.write(std::string("a = 1\n\0", 7))); }), "not a text file"));
+  CHECK(mentions(refusal([&] { Config::load(sandbox.write("a = 1\nb = 'd\xf6'\n")); }), ":2: this is not valid TOML: it is not UTF-8"));
 }
 
 TEST_CASE("a file that was asked for must be there") {
