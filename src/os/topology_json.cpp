@@ -36,7 +36,12 @@ std::map<int, NumaNode> numa_of(const json& object) {
   if (!object.is_object()) return nodes;
   for (const auto& [id, node] : object.items()) {
     const auto number = parse_u64(id);
-    if (number && *number < 1024) nodes[static_cast<int>(*number)] = {node.at("cores").get<std::vector<int>>(), node.value("memory_bytes", std::uint64_t{0})};
+    if (!number || *number >= 1024) continue;
+    try {
+      nodes[static_cast<int>(*number)] = {node.at("cores").get<std::vector<int>>(), node.value("memory_bytes", std::uint64_t{0})};
+    } catch (const json::exception&) {
+      throw InvalidInput("NUMA node " + id + " has no cores, or its memory is no number");
+    }
   }
   return nodes;
 }

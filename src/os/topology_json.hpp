@@ -46,6 +46,7 @@ Json json_of(const std::map<int, NumaNode>& nodes) {
 
 // Tolerant of fields that are missing or of another type. Throws InvalidInput without gpu_id.
 std::vector<Gpu> gpus_of(const nlohmann::json& list);
+// Throws InvalidInput for a node without a list of cores.
 std::map<int, NumaNode> numa_of(const nlohmann::json& object);
 // The lists of cpus_by_core(). Empty for anything else than lists of different CPUs.
 std::vector<std::vector<int>> cpus_of(const nlohmann::json& list);
