@@ -1,6 +1,8 @@
 // How an attempt gets its container or process, finds it again, and starts it.
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
@@ -21,15 +23,20 @@ constexpr auto kNameGetsFree = std::chrono::seconds(30);  // the container of th
 
 // A Docker that is being restarted is away for seconds. Nothing has begun, so there is time.
 docker::Container Attempt::make_container() {
+  bool vanished = false;
   for (const auto give_up = Clock::now() + kDockerRestarts;; pause_before_retry(std::chrono::seconds(1))) {
+    std::string image_id;
     try {
-      auto image_id = task_.runs_on_host() ? std::string() : image_for();
+      if (!task_.runs_on_host()) image_id = image_for();
       check_still_wanted();
       if (kill_requested()) throw Cancelled("the task was killed");
       if (!why_stopped().empty()) throw Cancelled("the task was stopped");
       return task_.runs_on_host() ? services_.processes.make(task_) : create(image_id);
     } catch (const docker::DockerConnectionError&) {
       if (kill_requested() || !why_stopped().empty() || Clock::now() > give_up) throw;
+    } catch (const docker::ImageNotFoundError&) {
+      // It was there a moment ago: somebody has removed what no container uses (docker system prune -a). Whoever does that all the time is told.
+      if (image_id.empty() || std::exchange(vanished, true)) throw;
     }
   }
 }
