@@ -192,8 +192,92 @@ def requests():
     yield "empty", b""
 
 
+def connections():
+    """What one connection sends. The last byte says how the reads fall."""
+    host, upgrade = b"Host: node0:8000\r\n", b"Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+    post = b"POST /api/submit HTTP/1.1\r\n" + host
+    for name, data in {
+            "get": b"GET /api/nodes?state=online&x=%20+1 HTTP/1.1\r\n" + host + b"Authorization: Bearer 00\r\n\r\n", "body": post + b"Content-Length: 5\r\n\r\nhello", "empty": b"",
+            "chunked": post + b"Transfer-Encoding: chunked\r\n\r\n3;a=b\r\nhel\r\n2\r\nlo\r\n0\r\nX: y\r\n\r\n", "pipelined": (b"GET /a HTTP/1.1\r\n" + host + b"\r\n") * 3, "old": b"GET / HTTP/1.0\r\n\r\n",
+            "two-framings": post + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "two-lengths": post + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", "negative": post + b"Content-Length: -1\r\n\r\n",
+            "chunk-too-large": post + b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n", "gzip": post + b"Transfer-Encoding: gzip\r\n\r\n", "expect": post + b"Expect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
+            "absolute": b"GET http://node0:8000?q HTTP/1.1\r\n" + host + b"\r\n", "folded": b"GET / HTTP/1.1\r\n" + host + b"X: a\r\n b\r\n\r\n", "bare-lf": b"GET / HTTP/1.1\nHost: a\n\n", "no-host": b"GET / HTTP/1.1\r\n\r\n",
+            "two-hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "asterisk": b"OPTIONS * HTTP/1.1\r\n" + host + b"\r\n", "upgrade": b"GET /api/runner/link HTTP/1.1\r\n" + host + upgrade + b"\r\n",
+            "many": b"GET / HTTP/1.1\r\n" + host + b"a: b\r\n" * 250 + b"\r\n", "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "fragment": b"GET /a#b?c HTTP/1.1\r\n" + host + b"\r\n"}.items():
+        yield name, data + b"\x07"
+
+
+def frames():
+    for number, data in enumerate([b"\0ls\n", b"\1error", b"\2\0\x18\0\x50", b"\2\0\0\0\0", b"\2\xff\xff\xff\xff", b"\3", b"\4\0\0\1\0", b"\5\0\0\0\x2a", b"\6no such container", b"\7", b"\x08", b"", b"\x10\x11", b"a\x10b\x10\x10\x11c",
+                                   b'{"type":"input","data":"ls\\n"}', b'{"type":"resize","rows":24,"cols":80}', b'{"type":"resize","rows":0,"cols":65535}', b'{"type":"resize","rows":1e99,"cols":"80"}', b'{"type":"output","data":"\\ud83d"}',
+                                   b'{"type":"error","message":"no"}', b'{"type":"exit","code":3}', b'{"type":7}', b"[" * 300, b"null", "größer 漢字 🚢".encode(), b"\xf0\x9f\x9a", b"\xc3\x28 \xed\xa0\x80"]):
+        yield "%02d" % number, data
+
+
+def messages():
+    """The first byte says what it is: fuzz_messages.cpp."""
+    attempt = {"task_id": "7530000000000000000", "attempt": 1}
+    spec = {"task_id": "7530000000000000000", "attempt": 2, "epoch": 3, "command": "echo", "arguments": ["a b"], "env": {"A": "1"}, "cores": 2, "memory_bytes": 1 << 30, "numa": 0, "gpus": [0, 1],
+            "environment": "py311", "mounts": [{"source": "/a", "target": "/b", "read_only": True}], "stdout_file": "task_outputs/1.out"}
+    report = {"task_id": "7530000000000000000", "attempt": 1, "epoch": 1, "state": "failed", "exit_code": 3, "message": "Exit code 3.", "started_at": "2026-11-21T23:10:12.5Z", "completed_at": ""}
+    submission = {"command": "python", "arguments": ["train.py"], "env_vars": {"A": "1"}, "required_cores": 2, "required_memory_bytes": 1 << 30, "targets": ["node1:0", "node2::0,1"], "required_gpus": [[], [0, 1]],
+                  "container_name": "py311@1700000000", "additional_mounts": ["/data:/data:ro"], "priority": 5, "retries": 2, "time_limit_seconds": 60, "after": ["7530000000000000000"], "name": "x"}
+    gpu = {"gpu_id": 0, "name": "H100", "memory_total_mib": 81559.0, "temperature": 40}
+    for name, kind, value in (
+            ("welcome", 0, {"type": "welcome", "epoch": 3, "heartbeat_interval_s": 5, "shared_dir": "/mnt"}), ("refused", 0, {"type": "refused", "message": "no"}), ("ack", 0, {"type": "ack", "sequence": 7}),
+            ("heard", 0, {"type": "heard", "sent": 12345}), ("dispatch", 0, {"type": "dispatch", "task": spec}), ("kill", 0, {"type": "kill", **attempt}), ("pause", 0, {"type": "pause", "request": "1", **attempt}),
+            ("open-logs", 0, {"type": "open_logs", "stream": "abc", "from": [0, 5], **attempt}), ("sync", 0, {"type": "sync", "environment": "py311", "tarball": "py311-5.tar", "exact": True, "request": "2"}), ("unknown", 0, {"type": "dance"}),
+            ("spec", 1, spec), ("spec-nulls", 1, dict.fromkeys(spec)), ("report", 2, report), ("submission", 3, submission), ("submission-null", 3, {"command": "true", "container_name": "NULL"}),
+            ("submission-nulls", 3, dict.fromkeys(submission)), ("batch", 4, {"tasks": [{"command": "true"}, submission]}), ("gpus", 5, [gpu, {"gpu_id": 1}]), ("numa", 6, {"0": {"cores": [0, 1], "memory_bytes": 5}, "x": 1}),
+            ("numa-odd", 6, {"0": {"core": []}}), ("cpus", 7, [[0, 2], [1, 3]]), ("client-id", 8, {"client_id": "abc"}), ("deep", 0, [[[[]]]]), ("numbers", 3, {"command": "x", "required_cores": 1e300, "priority": -2**63})):
+        yield name, bytes([kind]) + json.dumps(value).encode()
+
+
+def words():
+    """The first byte says what it is: fuzz_words.cpp."""
+    listed = [
+        ["größe \x1b[31m 100%41 aGVsbG8=", "a=1&b=%20c&&=&%zz"], ["node1", "node1:0", "node1::0,1", "node1:1:0", "node:", "node::", "node:99", "node::0,0", "node:0:0", "no de"], ["/a:/b", "/a:/b:ro", "a:/b", "/a", "/a:/b:rw"],
+        ["/data", "/data:ro", "/data/../x"], ["172.30.0.0/16", "10.0.0.1/8", "0.0.0.0/0", "1.2.3/4"], ["7530000000000000000", "0", "-1", "99999999999999999999"], ["node-1", "Node", "-x"], ["sha256:" + "0" * 64, "SHA256:" + "0" * 64, "md5:1"],
+        ["ubuntu", "127.0.0.1:5000/a/b:1", "a@sha256:" + "1" * 64, "UPPER/case", "x:y:z"], ["http://node0:8000/a?b", "[::1]:8000", "wss://a", "https://u@h/"], ["1G", "1GiB", "0", "-1", "99999999999G", "NaN", "5.5M"],
+        ["90", "1h30m", "2d", "1e9", "-5s"], ["2026-11-21T23:10:12.372627458Z", "2026-11-21T23:10:12+01:00", "0001-01-01T00:00:00Z", "2026-02-30T00:00:00Z"], ["2026-11-21T23:10:12", "2026-11-21 23:10:12.5"],
+        ["INT", "SIGTERM", "9", "RTMIN+3", "KILL", "STOP", "RTMAX-99"], ["0, NVIDIA H100, 535.1, 00000000:01:00.0, 5, 1000, 3, 2000, 81559, 10, 81549, 40, [N/A], 70.5, 700\n", "No devices were found\n"],
+        ["Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\neth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\n"], ['{"auths":{"https://index.docker.io/v1/":{"auth":"dTpw"}}}', "/hakuriver-task-7530000000000000000", "kohakuriver-env-x"]]
+    for kind, texts in enumerate(listed):
+        for number, text in enumerate(texts):
+            yield "%02d-%d" % (kind, number), bytes([kind]) + text.encode()
+
+
+def configurations():
+    yield "empty", b""
+    yield "bom", "\ufeff[network]\r\nhost_port = 1234\r\n".encode()
+    yield "several", b'[network]\nhost_port = 8000\nhost_reachable_address = "10.0.0.1"\n[paths]\nshared_dir = "/mnt/share"\n[docker]\nadditional_mounts = ["/a:/b"]\nkeep_versions = 3\n[timing]\nheartbeat_interval = 5\n'
+    yield "classic", b'HOST_PORT = 8000\nSHARED_DIR = "/mnt"\n[environment]\nrunner_user = "nobody"\n'
+    yield "unknown", b"[netwrok]\nhost_prot = 1\n"
+    yield "wrong-type", b'[network]\nhost_port = "x"\n'
+    yield "twice", b"[a]\nb = 1\nb = 2\n"
+    yield "broken", b"[network\n"
+    yield "nested", b"[a.b.c]\nd = {e = [1, [2, 'x']], f = 1979-05-27T07:32:00Z}\n"
+    yield "sizes", b'[tasks]\nmax_output = "10G"\n[timing]\nlease = "1h"\nlost_after = -5\n'
+    yield "bytes", b"\x00\xff\xfe"
+    yield "latin-1", b"[a]\nb = {c = [0, 'd\xf6']}\n"
+
+
+def bodies():
+    yield "load", b'{"stream":"Loaded image: hakuriver/env:base\\n"}\r\n'
+    yield "load-failed", b'{"errorDetail":{"message":"no space left on device"},"error":"no space left on device"}\n'
+    yield "pull", b'{"status":"Downloading","progressDetail":{"current":5,"total":10},"id":"abc"}\n{"status":"Pull complete","id":"abc"}\n'
+    yield "pull-odd", b'{"status":"Downloading","progressDetail":{"current":-5,"total":1e99},"id":7}\n{"status":null}\n'
+    yield "no-newline", b'{"stream":"x"}'
+    yield "not-json", b"<html>\n"
+    yield "frames", b"\1\0\0\0\0\0\0\5hello\2\0\0\0\0\0\0\3err\1\0\0\0\0\0\0\0"
+    yield "frame-large", b"\1\0\0\0\xff\xff\xff\xffx"
+    yield "frame-odd", b"\7\0\0\0\0\0\0\1x"
+    yield "empty", b""
+
+
 def main():
-    for target, seeds in {"answer": answers(), "archive": archives(), "index": indexes(), "layer": layers(), "registry": requests(), "share_name": names(), "tar_split": records()}.items():
+    for target, seeds in {"answer": answers(), "archive": archives(), "config": configurations(), "engine": bodies(), "http": connections(), "index": indexes(), "layer": layers(), "messages": messages(), "registry": requests(),
+                          "share_name": names(), "tar_split": records(), "terminal": frames(), "words": words()}.items():
         folder = ROOT / target
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

@@ -1,3 +1,4 @@
+// fault: any-bytes
 // Replays files and folders of inputs through a fuzz target. An abort or a sanitizer's report is the failure.
 #include <algorithm>
 #include <fstream>
