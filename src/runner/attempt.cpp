@@ -19,6 +19,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kFailedReads = 3;  // of the output of a container that has ended
 constexpr int kEndTries = 60;
+constexpr auto kRemovalTries = std::chrono::seconds(30);  // to go and to come back
 
 bool is_over(const docker::ContainerState& state) { return !state.running && state.status != "created" && state.status != "restarting"; }
 
@@ -337,12 +338,23 @@ void Attempt::clean_up() {
     container = container_;
   }
   if (container.empty()) return;
-  try {
-    runtime_.remove(container);
-  } catch (const docker::ContainerNotFoundError&) {
-    // somebody was faster
-  } catch (const std::exception& error) {
-    log::warning("runner", task_.runs_on_host() ? "something of a task is left over" : "a container is left over", {{"container", name_}, {"reason", error.what()}});
+  for (const auto give_up = Clock::now() + kRemovalTries;;) {
+    try {
+      return runtime_.remove(container);
+    } catch (const docker::ContainerNotFoundError&) {
+      return;  // somebody was faster
+    } catch (const std::exception& error) {
+      const bool is_away = dynamic_cast<const docker::DockerConnectionError*>(&error);
+      if (!is_away || Clock::now() > give_up) {
+        log::warning("runner", task_.runs_on_host() ? "something of a task is left over" : "a container is left over", {{"container", name_}, {"reason", error.what()}});
+        return;
+      }
+    }
+    try {
+      pause_before_retry(std::chrono::seconds(1));
+    } catch (const Detached&) {
+      return;  // the next runner does it
+    }
   }
 }
 
