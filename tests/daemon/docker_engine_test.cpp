@@ -314,6 +314,7 @@ TEST_CASE("a shell without a terminal keeps its outputs apart") {
   CHECK(shell.exit_status() == 3);
 }
 
+// fault: shell-dies
 TEST_CASE("a shell that cannot be had says why") {
   CHECK_THROWS_AS(ShellExec::open(engine(), "riverbox-engine-test-none", {}), ContainerNotFoundError);
   TestContainer container;

@@ -38,6 +38,7 @@ TEST_CASE("publish, then sync, then nothing to do") {
   CHECK(second.bytes_read < 16'000);  // the index
 }
 
+// fault: publish-at-once
 TEST_CASE("publishes in one second get versions of their own; old ones are pruned unless in use") {
   World world;
   world.make_container();
@@ -57,6 +58,7 @@ TEST_CASE("publishes in one second get versions of their own; old ones are prune
   CHECK(world.files().size() == 2);
 }
 
+// fault: clock-wrong
 TEST_CASE("a version from the future is outrun at once") {
   World world;
   world.make_container();
@@ -91,6 +93,7 @@ TEST_CASE("a stopped container stays stopped, a paused one runs afterwards") {
   CHECK_FALSE(state.paused);
 }
 
+// fault: share-full
 TEST_CASE("a full share: the container runs again and nothing is left") {
   World world;
   if (mount("tmpfs", world.share_dir.c_str(), "tmpfs", 0, "size=512k") != 0) {
@@ -103,6 +106,7 @@ TEST_CASE("a full share: the container runs again and nothing is left") {
   world.nothing_happened();
 }
 
+// fault: share-write-fails
 TEST_CASE("a read-only share is refused before anything is touched") {
   World world;
   if (mount("tmpfs", world.share_dir.c_str(), "tmpfs", MS_RDONLY, "size=512k") != 0) {
@@ -158,6 +162,7 @@ TEST_CASE("the tag in the daemon is moved by a success that is asked to, kept by
   CHECK(world.host.find_image(before));
 }
 
+// fault: publish-killed
 TEST_CASE("recover undoes what a crash left, also twice") {
   World world;
   world.make_container();
@@ -182,6 +187,7 @@ TEST_CASE("recover undoes what a crash left, also twice") {
   CHECK_NOTHROW(publisher.recover(intent));
 }
 
+// fault: publish-killed
 TEST_CASE("a crash at every moment of the renewal: one container under the proper name, with everything in it") {
   for (int moment = 0; moment < 4; ++moment) {
     CAPTURE(moment);

@@ -211,6 +211,7 @@ TEST_CASE("what cannot be made is a failure with a reason, and nothing is left")
   }
 }
 
+// fault: task-unruly
 TEST_CASE("a task that uses more memory than it may is killed_oom") {
   World w;
   auto t = w.task("head -c 100000000 /dev/zero | tail -c 90000000 | wc -c; exit 1");
@@ -318,6 +319,7 @@ TEST_CASE("a follower sees output within milliseconds and every byte of it") {
   CHECK(stream.output[1] == "last\n");
 }
 
+// fault: runner-killed
 TEST_CASE("tasks outlive their runner and are taken up again") {
   World w;
   auto goes_on = w.task("echo begin; sleep 6; echo end; exit 4");
@@ -344,6 +346,7 @@ TEST_CASE("tasks outlive their runner and are taken up again") {
   CHECK(w.container_gone(ends_meanwhile.id));
 }
 
+// fault: events-missed
 TEST_CASE("a task whose container vanished while the runner was away is not run twice") {
   World w;
   auto t = w.task("echo once >> /shared/runs; sleep 100");
@@ -358,6 +361,7 @@ TEST_CASE("a task whose container vanished while the runner was away is not run 
   CHECK(test::contents(w.share() / "shared_data/runs") == "once\n");
 }
 
+// fault: host-killed
 TEST_CASE("a host restart disturbs nothing and loses no report") {
   World w;
   auto t = w.task("echo begin; sleep 1; echo end");
@@ -375,6 +379,7 @@ TEST_CASE("a host restart disturbs nothing and loses no report") {
   CHECK(w.out(t) == "begin\nend\n");
 }
 
+// fault: shell-dies
 TEST_CASE("a container that somebody removes fails its task with that reason") {
   World w;
   auto t = w.task("sleep 100");

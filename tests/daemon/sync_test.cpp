@@ -26,6 +26,7 @@ TEST_CASE("a missing environment names those that exist") {
   CHECK(has(message, "Did you mean 'env'?"));
 }
 
+// fault: archive-damaged
 TEST_CASE("damaged and foreign archives leave the old image in place") {
   World world;
   world.make_container();
@@ -53,6 +54,7 @@ TEST_CASE("damaged and foreign archives leave the old image in place") {
   CHECK_FALSE(world.runner.find_image(foreign));
 }
 
+// fault: store-lies
 TEST_CASE("a layer that is damaged inside is found by the engine or by us, and the old image stays") {
   World world;
   world.make_container();
@@ -131,6 +133,7 @@ TEST_CASE("many callers, one load; a caller who gives up disturbs nobody") {
   CHECK(leaders >= 1);
 }
 
+// fault: docker-silent
 TEST_CASE("a time-out ends the load and leaves nothing") {
   World world;
   world.make_container();

@@ -152,6 +152,7 @@ class Foreign(Archives):
         self.check(name, legacy(self.layers("early\n"), 1600000000, [f"hakuriver/{name}:base"]), 1795000050, "early\n")
 
 
+# fault: archive-damaged
 class Damaged(Archives):
     """Each gives one clear line, a failed task, and leaves what was there."""
 

@@ -47,6 +47,7 @@ class Attempts(OwnCluster):
         done = self.host.wait_task(task)
         self.assertEqual((done["status"], done["attempt"]), ("killed", 1))
 
+    # fault: attempt-replaced
     def test_one_that_is_lost_runs_on_another_node(self):
         other = Runner(self.host, shared().host_engine, "attempts-other")
         self.addCleanup(other.stop)
@@ -105,6 +106,7 @@ class Attempts(OwnCluster):
         self.assertTrue(result.out.splitlines()[-1].startswith(f"completed on {self.node}"), result.out)
         self.assertNotIn("try", result.out.replace("tries", ""))
 
+    # fault: pause-restart-kill
     def test_pause_and_resume(self):
         task = self.submit()
         self.host.wait_task(task, ("running",))
@@ -123,6 +125,7 @@ class Attempts(OwnCluster):
         self.assertEqual({self.host.wait_task(t)["status"] for t in tasks}, {"killed"})
         self.assertEqual(self.host.cli("riverbox", "task", "kill", "--batch", tasks[1]).code, 1)
 
+    # fault: amounts-odd
     def test_wrong_values(self):
         for fields in ({"retries": -1}, {"retries": 5000}, {"time_limit_seconds": "long"}, {"time_limit_seconds": 10**12}):
             status, _, body = self.host.http("POST", "/submit", {"command": "true", "container_name": self.environment, **fields})

@@ -62,6 +62,7 @@ def archive(manifest=None, conf=None, layers=(), more=()):
     return b"".join([*parts, *(member(n, d) for n, d in more), member(digest(conf) + ".json", conf), member("manifest.json", manifest), bytes(1024)])
 
 
+# fault: archive-hostile
 class BadArchives(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -304,6 +305,7 @@ class BadArchives(unittest.TestCase):
                 self.assertEqual(self.engine.image(TAG)["RootFS"]["Layers"], ["sha256:" + digest(l) for l in self.layers("truth\n")])
         type(self).old = self.engine.image(TAG)["Id"]
 
+    # fault: archive-growing
     def test_one_that_is_still_growing(self):
         good = legacy(self.layers("grown\n"), CREATED + 21, [TAG])
         self.refused("half there", good[:len(good) // 2 + 100], "truncated")

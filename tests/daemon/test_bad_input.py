@@ -18,6 +18,7 @@ def one_line(test, text, context):
     test.assertFalse([c for c in text.strip() if ord(c) < 32 and c != "\n"], ("control characters in a message", context, text))
 
 
+# fault: names-odd
 class Names(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -84,6 +85,7 @@ class Places(unittest.TestCase):
         return run([bin_dir() / "riverbox", "host", "--config", config],
                    environment(home, DOCKER_HOST=shared().host_engine.host, **env), timeout=20)
 
+    # fault: place-taken
     def test_a_port_in_use(self):
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
@@ -96,6 +98,7 @@ class Places(unittest.TestCase):
         self.assertIn(str(port), result.err)
         self.assertIn("in use", result.err)
 
+    # fault: docker-silent
     def test_no_docker_engine(self):
         host = Host(None, work_dir() / "no-engine-share", name="no-engine-host")
         self.addCleanup(host.stop)
@@ -108,6 +111,7 @@ class Places(unittest.TestCase):
             self.assertLess(result.seconds, 8 * PATIENCE)
         self.assertEqual(host.http("GET", "/docker/host/containers")[0], 503)
 
+    # fault: share-hangs
     def test_a_share_that_is_missing(self):
         share = work_dir() / "blocked"
         share.write_text("a file, where the folder should be")
@@ -131,6 +135,7 @@ class Places(unittest.TestCase):
             self.assertIn(str(share), process.output())
 
 
+# fault: config-odd
 class Configuration(unittest.TestCase):
     def show(self, text):
         home = work_dir() / "config-home"
@@ -173,6 +178,7 @@ class Configuration(unittest.TestCase):
         self.assertIn(str(file), line)
         self.assertIn("default", next(l for l in result.out.splitlines() if "container_dir" in l))
 
+    # fault: config-odd
     def test_a_token_that_others_can_read(self):
         home = work_dir() / "leaky-home"
         (home / ".riverbox").mkdir(parents=True)
@@ -188,6 +194,7 @@ class Configuration(unittest.TestCase):
         self.assertEqual(result.code, 78, result)
 
 
+# fault: client-killed
 class Outputs(unittest.TestCase):
     def test_a_full_disk_behind_stdout_is_an_error(self):
         host = shared().host

@@ -43,6 +43,7 @@ class Containers(OwnCluster):
         task = self.host.http("GET", "/tasks?limit=1")[2][0]
         self.assertEqual((task["name"], task["working_dir"]), ("first try", "/local_temp"))
 
+    # fault: task-unruly
     def test_one_that_forks_for_ever_fails_alone(self):
         runner = Runner(self.host, shared().host_engine, "container-few", docker={"tasks_pids_limit": 20})
         self.addCleanup(runner.stop)
@@ -54,6 +55,7 @@ class Containers(OwnCluster):
         result = self.client("--time", "1s", "--stop-signal", "INT", "--wait", "--", "trap 'echo interrupted; exit 7' INT; trap '' TERM; while :; do sleep 0.1; done")
         self.assertEqual((result.code, result.out), (7, "interrupted\n"), result)
 
+    # fault: task-unruly
     def test_what_does_not_obey_is_killed_after_its_grace(self):
         task = self.submit("trap '' TERM; while :; do sleep 0.1; done", stop_grace_seconds=1)
         self.host.wait_task(task, ("running",))

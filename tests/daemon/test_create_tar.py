@@ -139,6 +139,7 @@ class CreateTar(unittest.TestCase):
         self.host.docker("delete-container", self.name, check=True)
         self.assertEqual(self.engine.docker("volume", "ls", "-q").split(), before)
 
+    # fault: publish-at-once
     def test_two_at_once_come_one_after_the_other(self):
         results = []
         threads = [threading.Thread(target=lambda: results.append(self.host.docker("create-tar", self.name))) for _ in range(3)]
@@ -160,6 +161,7 @@ class CreateTar(unittest.TestCase):
         self.host.docker("delete-container", self.name, check=True)
         self.assertEqual(self.engine.containers(f"hakuriver.environment={self.name}"), [])
 
+    # fault: publish-killed
     def test_a_host_that_ended_before_it_had_tidied_up_does_it_at_its_start(self):
         aside = f"hakuriver-previous-{self.name}"
         labels = ["--label", "hakuriver.managed=true", "--label", f"hakuriver.environment={self.name}"]
@@ -171,6 +173,7 @@ class CreateTar(unittest.TestCase):
         ours = lambda: [c["Names"][0] for c in self.engine.containers(f"hakuriver.environment={self.name}")]
         wait_until(lambda: ours() == [f"/hakuriver-env-{self.name}"], 10, "the one that stood aside to be gone")
 
+    # fault: share-write-fails
     def test_a_share_that_cannot_be_written(self):
         host = Host(self.engine, work_dir() / "ro-share", name="ro-host")
         self.addCleanup(host.stop)
@@ -187,6 +190,7 @@ class CreateTar(unittest.TestCase):
         self.assertTrue(self.engine.container(self.name)["State"]["Running"], "the container runs again")
         self.assertFalse([t for t in self.engine.tags() if t.startswith(f"hakuriver/{self.name}")])
 
+    # fault: client-killed
     def test_a_client_that_goes_does_not_leave_a_mess(self):
         import subprocess
         self.host.shell(self.name, "head -c 60000000 /dev/urandom > /root/blob\n", check=True)
@@ -255,6 +259,7 @@ class ListTars(unittest.TestCase):
         self.addCleanup((self.dir / "folder-1700000000.tar").rmdir)
         self.assertEqual(self.listing(), {})
 
+    # fault: share-crowded
     def test_ten_thousand_files_in_well_under_a_second(self):
         for i in range(10000):
             (self.dir / f"env{i % 500:03}-{1700000000 + i}.tar").write_bytes(b"x")

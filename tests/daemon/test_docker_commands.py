@@ -224,6 +224,7 @@ class Commands(unittest.TestCase):
         classic = self.host.docker("list-tars", check=True).out
         self.assertEqual(self.host.cli("riverbox", "docker", "list-tars", check=True).out, classic)
 
+    # fault: events-missed
     def test_the_host_comes_up_again_after_docker_was_away(self):
         from cluster import Host
         from engine import Engine

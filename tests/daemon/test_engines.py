@@ -39,6 +39,7 @@ def log_entries(process_log, message):
     return [line for line in lines if line["message"] == message]
 
 
+# fault: docker-version
 class OneKind:
     """Mixed into a TestCase below for each kind."""
 

@@ -40,6 +40,7 @@ class Docker(OwnCluster):
     def containers_of(self, task):
         return [c for c in self.engine.containers() if f"/hakuriver-task-{task}" in c["Names"]]
 
+    # fault: docker-restarts
     def test_docker_restarts_and_the_task_lives_on(self):
         self.restart(live=True)
         task = self.submit()
@@ -49,6 +50,7 @@ class Docker(OwnCluster):
         self.assertEqual(self.host.client("logs", task).out, "".join(f"{n}\n" for n in range(1, 11)))
         wait_until(lambda: not self.containers_of(task), 10, "the container to be removed")
 
+    # fault: docker-restarts
     def test_docker_restarts_and_the_task_dies_with_it(self):
         self.restart(live=False)
         task, again = self.submit(), self.submit("echo 1; test -e /shared/again || { touch /shared/again; sleep 60; }", retries=1)
@@ -59,6 +61,7 @@ class Docker(OwnCluster):
         done = self.host.wait_task(again)
         self.assertEqual((done["status"], done["attempt"]), ("completed", 2), done)
 
+    # fault: node-reboots
     def test_a_node_reboots(self):
         self.restart(live=False)
         task, again = self.submit("echo 1; sleep 300"), self.submit("echo 1; test -e /shared/reboot || { touch /shared/reboot; sleep 300; }", retries=1)
@@ -76,6 +79,7 @@ class Docker(OwnCluster):
         self.assertEqual((done["status"], done["attempt"]), ("completed", 2), done)
         wait_until(lambda: not self.containers_of(task) and not self.containers_of(again), 10, "no container to be left")
 
+    # fault: node-reboots
     def test_a_node_comes_back_with_an_empty_docker(self):
         task = self.submit("echo 1; sleep 300")
         self.runner.kill()
@@ -119,6 +123,7 @@ class Full(OwnCluster):
     def submission(self, command="true", **fields):
         return self.host.http("POST", "/submit", {"command": command, "container_name": self.environment, "required_cores": 0, **fields})
 
+    # fault: state-fails
     def test_the_disk_of_the_state_is_full(self):
         ends = self.host.submit("sleep 3; exit 4", container_name=self.environment, required_cores=0)
         waits = self.host.submit("true", container_name=self.environment, required_cores=0, after=[ends], retries=0)
@@ -157,6 +162,7 @@ class Full(OwnCluster):
         self.assertEqual(status, 202, answer)
         self.assertEqual(self.host.wait_task(answer["task_ids"][0])["status"], "completed")
 
+    # fault: share-full
     def test_the_share_is_full(self):
         version = self.host.tars_of(self.environment)
         quiet = self.host.submit("echo begun; sleep 2; echo ended", container_name=self.environment, required_cores=0)

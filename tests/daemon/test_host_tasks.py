@@ -82,12 +82,14 @@ class HostTasks(unittest.TestCase):
         self.host.client("kill", task, check=True)
         wait_until(lambda: "tidying up" in self.output(task), 5, "it to be asked first")
 
+    # fault: task-unruly
     def test_what_it_leaves_behind_ends_with_it(self):
         task = self.submit("setsid sleep 300 & echo $!")
         done = self.host.wait_task(task)
         self.assertEqual((done["status"], done["exit_code"]), ("completed", 0))
         self.assertFalse(is_alive(int(self.output(task))))
 
+    # fault: pause-restart-kill
     def test_pause_and_resume(self):
         task = self.submit("i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done")
         self.first_line(task)
@@ -111,6 +113,7 @@ class HostTasks(unittest.TestCase):
         self.assertEqual((result.code, result.out), (143, "begun\n"), result)
         self.assertIn("its time limit of 1 s", result.err)
 
+    # fault: runner-killed
     def test_the_runner_is_killed_while_it_runs(self):
         task = self.submit("echo $$; sleep 2; echo end; exit 5")
         pid = int(self.first_line(task))
@@ -144,6 +147,7 @@ class HostTasks(unittest.TestCase):
         self.assertIn("supervisor", done["error_message"])
         wait_until(lambda: not is_alive(pid), 5, "the command to end with it")
 
+    # fault: node-reboots, place-taken
     def test_after_a_restart_of_the_machine_it_has_failed(self):
         task = self.submit("echo $PPID $$; sleep 300")
         supervisor, _ = map(int, self.first_line(task).split())
@@ -159,6 +163,7 @@ class HostTasks(unittest.TestCase):
         self.assertIn("the machine was restarted", done["error_message"])
         self.assertTrue(self.output(task))
 
+    # fault: task-unruly
     def test_one_that_forks_for_ever_fails_alone(self):
         result = self.client("--wait", "--", "for i in $(seq 400); do sleep 60 & done; echo never")
         if "Its number of processes is not limited" in self.runner.log():
@@ -166,6 +171,7 @@ class HostTasks(unittest.TestCase):
         self.assertNotIn("never", result.out)
         self.assertIn("fork", result.err)
 
+    # fault: task-unruly
     def test_memory_has_a_limit_and_the_kernel_says_so(self):
         eat = "python3 -c 'x = bytearray(300 << 20); print(len(x))'"
         done = self.host.wait_task(self.submit(eat, required_memory_bytes=64 << 20))

@@ -40,6 +40,7 @@ def summary(outcomes):
     return ", ".join(f"{outcomes.count(o)} x {o}" for o in dict.fromkeys(outcomes))
 
 
+# fault: publish-killed, host-killed
 class KillTheHost(unittest.TestCase):
     """Whatever the moment: no partial version is ever visible, the old one stays usable, and after a restart the container runs with all that was in it, no
     tag, no image, no second container and no temporary file is left, and create-tar works again."""
@@ -167,6 +168,7 @@ class KillTheHost(unittest.TestCase):
                          [*map(str, written), "last"])
 
 
+# fault: runner-killed
 class KillTheRunner(unittest.TestCase):
     """Whatever the moment: the environment's tag leads to the old image or to the new one, whole; and after a restart the same task runs once, in the new one.
     Every second load is of an Engine that has nothing of the environment."""

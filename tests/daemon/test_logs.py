@@ -148,6 +148,7 @@ class Logs(OwnCluster):
         self.assertEqual(follower.wait(10), 0)
         follower.stdout.close()
 
+    # fault: task-unruly
     def test_bytes_are_not_touched(self):
         task = self.done("printf 'a\\000\\377\\r\\n'")
         self.assertEqual(self.get(f"/api/tasks/{task}/stdout")[2], b"a\0\xff\r\n")
@@ -182,6 +183,7 @@ class Logs(OwnCluster):
 
     # ---- live
 
+    # fault: network-changes
     def test_no_byte_is_lost_or_doubled_when_the_runner_and_the_host_are_killed(self):
         task = self.submit(LONG)
         files = [work_dir() / "followed.out", work_dir() / "followed.err"]
@@ -253,6 +255,7 @@ class Logs(OwnCluster):
 
     # ---- the limit
 
+    # fault: task-unruly
     def test_what_is_beyond_the_limit_is_dropped_and_everybody_is_told(self):
         task = self.submit(f"head -c {LIMIT + 500_000} /dev/zero | tr '\\0' x; echo fine >&2; while [ ! -e /shared/enough ]; do usleep 50000; done")
         path = self.host.share / f"task_outputs/{task}.out"

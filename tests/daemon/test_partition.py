@@ -9,6 +9,7 @@ from island import Island
 from process import wait_until
 
 
+# fault: partition
 class Partition(OwnCluster):
     NAME = "part"
     HOST = {"network": {"host_bind_ip": "0.0.0.0"},

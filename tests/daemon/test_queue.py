@@ -72,6 +72,7 @@ class Queue(OwnCluster):
         self.assertEqual((result.code, result.out), (0, "done\n"), result)
         self.assertEqual(self.host.status(first)["status"], "completed")
 
+    # fault: host-killed
     def test_the_queue_survives_a_host_that_is_killed(self):
         first = self.submit()
         self.host.wait_task(first, ("running",))
@@ -107,6 +108,7 @@ class Queue(OwnCluster):
         status, _, body = self.host.http("POST", "/submit", {"command": "true", "container_name": self.environment, "after": [bad]})
         self.assertEqual(status, 409, body)
 
+    # fault: dispatch-repeated
     def test_a_repeated_submission_makes_no_second_task(self):
         first = self.submit("true", cores=0, client_id="queue-1")
         self.assertEqual(self.submit("true", cores=0, client_id="queue-1"), first)
@@ -134,6 +136,7 @@ class Queue(OwnCluster):
             self.assertEqual(self.host.wait_task(task)["status"], "completed")
             self.assertEqual(self.host.client("logs", task).out, f"{n}\n")
 
+    # fault: amounts-odd
     def test_wrong_fields(self):
         for fields in ({"priority": "high"}, {"priority": 5000}, {"priority": 2**64 - 1}, {"priority": -2**63}, {"priority": 0.5}, {"no_wait": "yes"}, {"gpu_count": -1}, {"gpu_count": 1, "targets": [self.node], "required_gpus": [[0]]}):
             status, _, body = self.host.http("POST", "/submit", {"command": "true", "container_name": self.environment, **fields})

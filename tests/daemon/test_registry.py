@@ -282,6 +282,7 @@ class Api(Registry):
         after = self.get(f"/v2/_catalog?n=1&last={self.name[:-1]}")[2]["repositories"]
         self.assertEqual(after, [self.name])
 
+    # fault: publish-while-read
     def test_deleted_while_it_is_read(self):
         big = os.urandom(1 << 20) * 24
         self.put(1700000000, [big])
@@ -297,6 +298,7 @@ class Api(Registry):
         self.assertEqual("sha256:" + sha.hexdigest(), sha256(big))
         connection.close()
 
+    # fault: reader-stops
     def test_readers_who_do_not_read_stop_nobody(self):
         big = os.urandom(1 << 20) * 8
         self.put(1700000000, [big])
@@ -353,6 +355,7 @@ class RunnerWithoutShare(Registry):
         self.assertEqual(self.host.client("logs", "-f", newest.stem).out, "four", "also when it is long over")
         self.assertEqual([p for p in (runner.home / "state").iterdir() if "pull" in p.name], [])
 
+    # fault: share-shows-late
     def test_a_share_that_does_not_show_the_archive_yet(self):
         self.put(1700000000, self.layers("late"))
         runner = self.start("noshare4")

@@ -50,6 +50,7 @@ class Classic(Rest):
         self.assertEqual(self.get("/no/such/path")[2], {"detail": "Not Found"})
         self.assertEqual(self.host.http("DELETE", "/nodes")[2], {"detail": "Method Not Allowed"})
 
+    # fault: json-odd
     def test_bodies_that_are_wrong(self):
         for body in ({}, {"image_name": "busybox"}, {"image_name": 3, "container_name": "x"}, {"image_name": "busybox", "container_name": None}):
             status, _, answer = self.post("/docker/host/create", body)
@@ -177,6 +178,7 @@ class Token(Rest):
         self.assertRegex(host.log().lower(), "auth.*none|no token|without.*token")
         self.assertEqual(host.docker("list-tars", env={"HOME": "/nonexistent"}).code, 0)
 
+    # fault: origin-wrong
     def test_origin_and_host(self):
         path = "/docker/host/containers/any/terminal"
         auth = {"Authorization": f"Bearer {self.host.token}"}
@@ -237,6 +239,7 @@ class JsonTerminal(Rest):
                 socket.receive()
         self.assertEqual(closed.exception.code, 1000)
 
+    # fault: characters-cut
     def test_characters_are_never_split(self):
         socket = self.open()
         socket.send_json({"type": "input", "data": "stty -echo; for i in $(seq 3000); do printf 'é漢😀'; done; echo; echo fin''ished\n"})
@@ -254,6 +257,7 @@ class JsonTerminal(Rest):
                 socket.receive()
             self.assertEqual(closed.exception.code, 1008, name)
 
+    # fault: network-changes
     def test_the_shell_goes_when_the_client_goes(self):
         container = self.engine.container("json-shell")["Id"]
         shells = lambda: [p for p in self.engine.processes_in(container) if not p.endswith("sleep infinity")]

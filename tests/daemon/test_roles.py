@@ -355,11 +355,13 @@ class Joining(OwnCluster):
         time.sleep(1)
         self.assertEqual(self.host.nodes()["joining-cut"]["status"], "offline")
 
+    # fault: node-twice
     def test_the_name_of_a_connected_node_is_not_given_away(self):
         result = run([bin_dir() / "riverbox", *self.invitation()[1:], "--name", self.node], {**self.runner.env, "RIVERBOX_PATHS_STATE_DIR": str(work_dir() / "thief")})
         self.assertEqual(result.code, 1, result)
         self.assertIn("is connected", result.err)
 
+    # fault: node-twice
     def test_a_second_machine_of_that_name_is_refused(self):
         first, command = self.newcomer("joining-two"), self.invitation()
         self.assertEqual(self.join(first, command).code, 0)

@@ -35,6 +35,7 @@ class Running(WithEnvironment):
             result = self.host.client("--target", "node1", "--container", "sync-env", "--wait", "--", "cat", "/etc/generation")
             self.assertEqual((result.code, result.out), (0, generation + "\n"), result)
 
+    # fault: commands-odd
     def test_arguments_arrive_as_they_were_typed(self):
         words = ["a b", "", "$HOME", "*", "'", '"', "é漢", "-n", "--", "new\nline", ";", "&&"]
         result = self.client("sh", "-c", 'for w; do printf "%s|" "$w"; done', "sh", *words)
@@ -48,6 +49,7 @@ class Running(WithEnvironment):
         done = self.host.wait_task(task)
         self.assertEqual((done["status"], done["exit_code"]), ("failed", 3), done)
 
+    # fault: variables-odd
     def test_environment_variables(self):
         result = self.client("env", options=["--env", "COLOUR=deep blue", "--env", "EMPTY=", "--env", "EQ=a=b", "--cores", "1"])
         lines = result.out.splitlines()
@@ -213,6 +215,7 @@ class Refused(WithEnvironment):
         self.assertEqual((result.code, result.out), (1, ""), result)
         self.assertIn("nowhere", result.err)
 
+    # fault: amounts-odd, variables-odd
     def test_wrong_command_lines(self):
         for wrong in (["--target", "node1", "--container", "task-env", "--"], ["--target", "node1::a", "--", "true"],
                       ["--target", "node1:x", "--", "true"], ["--target", "node1", "--cores", "-1", "--", "true"],
@@ -244,6 +247,7 @@ class Restarts(OwnCluster):
     def submit(self, command):
         return self.host.submit(command, targets=[self.node], container_name=self.environment, required_cores=0)
 
+    # fault: host-killed
     def test_a_task_outlives_a_restart_of_the_host(self):
         task = self.submit("echo before; sleep 4; echo after; exit 5")
         self.host.wait_task(task, ("running",))
@@ -255,6 +259,7 @@ class Restarts(OwnCluster):
         self.assertEqual((done["status"], done["exit_code"]), ("failed", 5), done)
         self.assertEqual(self.host.client("logs", task).out, "before\nafter\n")
 
+    # fault: host-killed
     def test_a_task_that_ends_while_the_host_is_away(self):
         task = self.submit("sleep 1; exit 6")
         self.host.wait_task(task, ("running",))
@@ -264,6 +269,7 @@ class Restarts(OwnCluster):
         done = self.host.wait_task(task, seconds=30)
         self.assertEqual((done["status"], done["exit_code"]), ("failed", 6), done)
 
+    # fault: runner-killed
     def test_a_task_outlives_a_restart_of_the_runner(self):
         task = self.submit("echo before; sleep 4; echo after; exit 8")
         self.host.wait_task(task, ("running",))

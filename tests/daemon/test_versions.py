@@ -181,6 +181,7 @@ class Versions(unittest.TestCase):
         self.assertRegex(shown, r"  ~ /etc/passwd  11 B -> 20 B  \(size\)\n")
         self.assertIn("and 65 more (--json shows them)", shown)
 
+    # fault: escape-sequences
     def test_diff_shows_names_safely(self):
         self.put(1700000000, [BASE])
         self.put(1700000100, [BASE, layer({"etc/\x1b[31mred": b"x"})])

@@ -174,6 +174,7 @@ class Warm(unittest.TestCase):
         self.addCleanup(lambda: path.unlink(missing_ok=True))
         return path
 
+    # fault: publish-while-read
     def test_what_is_being_read_is_not_deleted(self):
         version = self.place.publish("one")
         self.host.docker("unpin", self.place.name, str(version), check=True)

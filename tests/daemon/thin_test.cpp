@@ -103,6 +103,7 @@ TEST_CASE("only what changed travels, and the image is the same as after a full 
   CHECK(two.shown(again.image_id) == content);
 }
 
+// fault: store-lies
 TEST_CASE("with one version kept on the share, a containerd store is loaded thin by a memory, and rightly with a wrong one") {
   TwoVersions two;
   if (two.one_engine()) return;
@@ -166,6 +167,7 @@ TEST_CASE("archives as `docker save` writes them load thin too") {
   CHECK(thin.bytes_read < two.change_bytes() + 50'000);
 }
 
+// fault: base-vanishes
 TEST_CASE("layers that vanish after they were counted on: the whole archive is loaded") {
   TwoVersions two;
   if (two.one_engine()) return;
@@ -179,6 +181,7 @@ TEST_CASE("layers that vanish after they were counted on: the whole archive is l
   CHECK(has(two.shown(result.image_id), "new\n"));
 }
 
+// fault: share-stale
 TEST_CASE("an archive that changes while it travels is refused, and nothing is left of it") {
   TwoVersions two;
   if (two.one_engine()) return;
@@ -208,6 +211,7 @@ TEST_CASE("a changed layer that is damaged: the old image stays, and the error n
   CHECK(two.tags() == std::vector<std::string>{two.world.tag});
 }
 
+// fault: base-vanishes, docker-pruned
 TEST_CASE("somebody prunes all the time: every load ends with the right image or an error, and the last one is right") {
   const char* rounds = std::getenv("RIVERBOX_TEST_PRUNE_ROUNDS");  // scripts/test --soak: each takes seconds
   const int wanted = rounds ? std::atoi(rounds) : 2;
@@ -244,6 +248,7 @@ TEST_CASE("somebody prunes all the time: every load ends with the right image or
   CHECK(has(two.shown(two.world.runner.inspect_image(two.world.tag).id), "new\n"));
 }
 
+// fault: loads-parallel
 TEST_CASE("two environments that share layers load at the same time") {
   World one("one"), other("other");
   one.make_container();
@@ -270,6 +275,7 @@ TEST_CASE("two environments that share layers load at the same time") {
   for (World* world : {&one, &other}) CHECK(is_image_of(world->runner.inspect_image(world->tag), published.archive.identity));
 }
 
+// fault: load-once
 TEST_CASE("fifty callers on a cold node are one load") {
   TwoVersions two;
   if (two.one_engine()) return;

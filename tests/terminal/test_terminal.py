@@ -155,6 +155,7 @@ class Sizes(TerminalCase):
             pane.line("clear; stty size")
             pane.wait(rf"^{rows} {columns}$")
 
+    # fault: resize-storm
     def test_a_storm_of_sizes_ends_with_the_last(self):
         pane = self.inside(24, 80)
         for i in range(40):
@@ -248,6 +249,7 @@ class TheLocalTerminal(TerminalCase):
         pane.wait(r"outer>$")
         self.assertEqual(self.settings(pane), before)
 
+    # fault: client-killed
     def test_is_as_before_when_the_client_is_killed(self):
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT):
             with self.subTest(signal=number.name):
@@ -261,6 +263,7 @@ class TheLocalTerminal(TerminalCase):
                 self.assertEqual(self.settings(pane), before)
                 pane.close()
 
+    # fault: client-killed
     def test_a_stop_from_outside_gives_the_terminal_back_until_it_continues(self):
         pane = self.outer()
         before = self.settings(pane)
@@ -284,6 +287,7 @@ class TheLocalTerminal(TerminalCase):
         self.assertFalse(flags & os.O_NONBLOCK)
 
 
+# fault: client-killed
 class TheShellInside(TerminalCase):
     def alive(self, mark):
         # The brackets keep the command line of the search itself from matching.
@@ -332,11 +336,13 @@ class Streams(TerminalCase):
         null = subprocess.run(self.place.command, stdin=subprocess.DEVNULL, capture_output=True, env=self.place.env, timeout=30)
         self.assertEqual((null.returncode, null.stdout), (0, b""), null)
 
+    # fault: client-killed
     def test_head_ends_it_quietly(self):
         script = f"echo 'yes riverbox' | {' '.join(self.place.command)} | head -n 2; echo ${{PIPESTATUS[1]}}"
         done = subprocess.run(["bash", "-c", script], capture_output=True, env=self.place.env, timeout=30)
         self.assertEqual((done.stdout, done.stderr), (b"riverbox\nriverbox\n141\n", b""))
 
+    # fault: reader-stops, characters-cut
     def test_fifty_megabytes_on_a_terminal(self):
         """Through a terminal that is read as fast as it can be: nothing is lost, nothing stalls."""
         count = 50_000_000
@@ -390,6 +396,7 @@ class Refusals(TerminalCase):
             self.skipTest("SKIPPED: no stopped environment was named")
         self.assertIn("start-container", self.refused(self.place.stopped))
 
+    # fault: terminal-odd
     def test_terminals_of_every_kind(self):
         for term in ("dumb", "no-such-terminal", ""):
             env = {**self.place.env, "TERM": term, "COLUMNS": "0"}

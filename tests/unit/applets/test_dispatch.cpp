@@ -91,6 +91,7 @@ TEST_CASE("exit codes") {
   CHECK(safe_main("test", []() -> int { throw std::out_of_range("bug"); }) == 70);
 }
 
+// fault: escape-sequences
 TEST_CASE("error lines: the fact, then what to do, nothing that a terminal would obey") {
   CHECK(error_lines("riverbox docker", riverbox::NotFound("no container 'x'", "List them.")) == "riverbox docker: no container 'x'\nList them.\n");
   CHECK(error_lines("p", HostRefusal(500, "evil \033[2J text")) == "p: evil \\x1b[2J text\n");

@@ -29,6 +29,7 @@ TEST_CASE("members as text") {
   CHECK(text_of(Json::array(), "s") == "-");
 }
 
+// fault: escape-sequences
 TEST_CASE("tables are aligned and harmless") {
   Table table({"NAME", "SIZE", "IMAGE"});
   table.align_right(1);

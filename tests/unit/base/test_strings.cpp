@@ -25,6 +25,7 @@ TEST_CASE("nearest finds typing errors and refuses other words") {
   CHECK_FALSE(nearest("a", {"b"}));
 }
 
+// fault: escape-sequences
 TEST_CASE("printable leaves text alone and disarms what a terminal would obey") {
   CHECK(printable("größe 日本 🙂") == "größe 日本 🙂");
   CHECK(printable("\x1b]52;c;QQ==\x07") == "\\x1b]52;c;QQ==\\x07");
@@ -86,6 +87,7 @@ TEST_CASE("parse_bytes reads the units of HakuRiver and binary ones") {
   CHECK(parse_bytes("7b") == 7);
 }
 
+// fault: amounts-odd
 TEST_CASE("parse_bytes refuses what is no size") {
   for (const char* text : {"", "-1", "NaN", "inf", "G", "1X", "1GG", "1..5G", ".5G", "5.G", "1.5", "99999999999G", "0x10", "1e3", "1 2", "1,5G", "+1"}) {
     CAPTURE(text);

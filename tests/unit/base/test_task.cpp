@@ -75,6 +75,7 @@ TEST_CASE("every state has a name and is final or not") {
   CHECK_THROWS_AS(parse_task_state(""), InvalidInput);
 }
 
+// fault: targets-odd
 TEST_CASE("targets in HakuRiver's syntax") {
   CHECK(Target::parse("vm").str() == "vm");
   CHECK(Target::parse("vm:0").numa == 0);
@@ -87,6 +88,7 @@ TEST_CASE("targets in HakuRiver's syntax") {
   CHECK(Target::parse("vm::0,1,").gpus == std::vector<int>{0, 1});
 }
 
+// fault: targets-odd
 TEST_CASE("a wrong target is refused by the part that is wrong") {
   const std::pair<const char*, const char*> cases[] = {
       {"", "node name"},     {":0", "node name"},       {"node:", "NUMA node"},     {"node:x", "NUMA node"},   {"node:-1", "NUMA node"},
@@ -124,6 +126,7 @@ TEST_CASE("a task survives JSON unchanged, and its id is text there") {
   CHECK(back.max_output_bytes == 1u << 30);
 }
 
+// fault: json-odd
 TEST_CASE("JSON from others: ids as numbers, unknown fields, nulls, absent fields") {
   const auto spec = json::parse(R"({"id": 7311204582023168000, "command": "x", "numa": null, "gpus": null, "future": {"a": [1]}})").get<TaskSpec>();
   CHECK(spec.id.value() == 7311204582023168000);

@@ -64,6 +64,7 @@ TEST_CASE("no permission on the socket: the error names the docker group" * doct
   CHECK(next.find("docker group") != std::string::npos);
 }
 
+// fault: docker-silent
 TEST_CASE("a daemon that accepts and never answers is given up") {
   FakeDaemon daemon([](auto&) { Answer answer; answer.never = true; return answer; });
   Api api(daemon.endpoint());
@@ -124,6 +125,7 @@ TEST_CASE("where images are kept, and whether containers may have GPUs") {
   CHECK_FALSE(engine.has_gpu_runtime());
 }
 
+// fault: docker-silent
 TEST_CASE("a connection that breaks in the middle of a body is an error, not a short answer") {
   FakeDaemon daemon([](const Seen& seen) {
     if (seen.target.starts_with("/images/")) return chunked_answer({"first ", "second"}, false);
@@ -305,6 +307,7 @@ TEST_CASE("connections are reused, also by many threads, and replaced after a re
   engine.list_containers();
 }
 
+// fault: docker-version
 TEST_CASE("the version is the newest both speak, and is agreed on again when the daemon changes") {
   std::string refusal;
   FakeDaemon daemon(
@@ -325,6 +328,7 @@ TEST_CASE("the version is the newest both speak, and is agreed on again when the
   CHECK(engine.version().engine == "29.1");
 }
 
+// fault: docker-version
 TEST_CASE("a daemon that is too old, too new or none at all") {
   FakeDaemon daemon([](auto&) { return json_answer(message("client version 1.51 is too old. Minimum supported API version is 1.60"), 400); }, "1.70");
   auto error = error_of<DockerError>([&] { Engine(daemon.endpoint()).list_containers(); });

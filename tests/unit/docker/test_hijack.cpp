@@ -114,6 +114,7 @@ TEST_CASE("a shell that cannot be opened says why") {
   }
 }
 
+// fault: events-missed
 TEST_CASE("waiting goes on after the daemon was away") {
   std::atomic<int> waits = 0;
   FakeDaemon daemon([&](const Seen& seen) {
@@ -135,6 +136,7 @@ TEST_CASE("waiting for a container of a daemon that never was there fails at onc
   CHECK_THROWS_AS(nowhere.wait_container("c", {}), DockerConnectionError);
 }
 
+// fault: events-missed
 TEST_CASE("a followed log goes on after the daemon was away, with nothing twice") {
   std::atomic<int> reads = 0;
   FakeDaemon daemon([&](const Seen& seen) {

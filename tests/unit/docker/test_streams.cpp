@@ -93,6 +93,7 @@ TEST_CASE("the progress of a pull is the sum over its layers") {
   CHECK(tracker.error() == "boom");
 }
 
+// fault: load-says-ok
 TEST_CASE("a load that answers 200 may have failed, in three ways") {
   auto load = [](std::vector<std::string> lines) {
     LoadTracker tracker;

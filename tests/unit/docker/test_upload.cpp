@@ -128,6 +128,7 @@ TEST_CASE("a file that is shorter than promised ends the load, and the caller ma
   CHECK(daemon.seen().empty());  // no request was ever complete
 }
 
+// fault: docker-silent
 TEST_CASE("a daemon that answers early, hangs up or talks nonsense during a load") {
   const TemporaryFile file(std::string(64 << 20, 'x'));
   const std::vector<Segment> segments{{{}, file.fd(), 0, 64 << 20}};
@@ -148,6 +149,7 @@ TEST_CASE("a daemon that answers early, hangs up or talks nonsense during a load
   CHECK(engine.load_image(segments, {}, {}).error.empty());
 }
 
+// fault: docker-silent
 TEST_CASE("a daemon that takes nothing does not keep a load that was given up") {
   const TemporaryFile file(std::string(64 << 20, 'x'));
   std::atomic<bool> let_go{false};

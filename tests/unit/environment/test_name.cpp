@@ -33,6 +33,7 @@ TEST_CASE("upper case is answered with the lower-case name") {
   CHECK(name_refusal("MyEnv") == "environment names are lower case: 'MyEnv' is not allowed. Use 'myenv'.");
 }
 
+// fault: names-odd
 TEST_CASE("every wrong name says what is wrong with it") {
   CHECK(mentions(name_refusal(""), "empty"));
   CHECK(mentions(name_refusal("-rf"), "cannot start with '-'"));
@@ -59,6 +60,7 @@ TEST_CASE("Docker's grammar for repository names is obeyed") {
   }
 }
 
+// fault: escape-sequences
 TEST_CASE("refusals show no raw bytes from outside") {
   for (const char* name : {"a\x1b]0;title\x07", "a\nb", "\xff\xfe"}) {
     for (const char c : name_refusal(name)) CHECK(static_cast<unsigned char>(c) >= 0x20);

@@ -114,6 +114,7 @@ TEST_CASE("documents first, and then only the layers that are wanted, each once"
   CHECK(registry.versions(kName, {}) == std::vector<std::int64_t>{5, 4});
 }
 
+// fault: share-stale
 TEST_CASE("a connection that breaks is taken up where it broke") {
   const Image image = oci_image();
   OneVersion host(image);

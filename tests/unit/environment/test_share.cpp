@@ -153,6 +153,7 @@ TEST_CASE("remove takes the archive and its index, and minds no absence") {
   share.remove(version);
 }
 
+// fault: place-taken
 TEST_CASE("only old temporaries are removed") {
   TemporaryFolder folder;
   const auto old = folder.write(".riverbox-env-1.tar.77.abcdef.part", "half");
@@ -167,6 +168,7 @@ TEST_CASE("only old temporaries are removed") {
   CHECK(std::filesystem::exists(foreign));
 }
 
+// fault: share-crowded
 TEST_CASE("ten thousand files are listed at once") {
   TemporaryFolder folder;
   for (int i = 0; i < 10'000; ++i) std::ofstream(folder.path() / fmt::format("env{}-{}.tar", i % 500, 1'700'000'000 + i)) << 'x';

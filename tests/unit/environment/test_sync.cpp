@@ -5,6 +5,7 @@
 using namespace riverbox;
 using namespace riverbox::environment;
 
+// fault: clock-wrong
 TEST_CASE("needs_sync compares what the image is, never clocks or tags") {
   const WallTime created = parse_rfc3339("2026-11-21T23:10:12.71186329Z");
   const Identity wanted{{"sha256:aa", "sha256:bb"}, created};

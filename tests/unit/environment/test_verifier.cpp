@@ -64,6 +64,7 @@ TEST_CASE("the verifier says the same as the reader, however the bytes come") {
   }
 }
 
+// fault: archive-damaged
 TEST_CASE("a flipped bit anywhere in a layer or the config is found") {
   for (const bool oci : {false, true}) {
     for (const bool compressed : {false, true}) {
@@ -88,6 +89,7 @@ TEST_CASE("a flipped bit anywhere in a layer or the config is found") {
   }
 }
 
+// fault: archive-damaged
 TEST_CASE("truncation is found at every block and by one byte") {
   const std::string bytes = Image{}.save();
   for (size_t size = 0; size < bytes.size(); size += 512) {

@@ -95,6 +95,7 @@ TEST_CASE_FIXTURE(TasksFixture, "what was killed or has used up its time is not 
   CHECK(link->dispatched.size() == 2);
 }
 
+// fault: attempt-replaced
 TEST_CASE_FIXTURE(TasksFixture, "a lost attempt that turns up is ended and holds its place until then") {
   auto s = submission(2);
   s.spec.retries = 1;

@@ -119,6 +119,7 @@ TEST_CASE_FIXTURE(RetentionFixture, "what cannot be removed is tried again, and 
   fs::remove(outside);
 }
 
+// fault: share-hangs
 TEST_CASE_FIXTURE(RetentionFixture, "what a share that is not mounted does not show is not taken for removed") {
   task(1, 400);
   fs::remove_all(share);
@@ -130,6 +131,7 @@ TEST_CASE_FIXTURE(RetentionFixture, "what a share that is not mounted does not s
   CHECK(r.remove_output(r.due_output(now)).size() == 1);
 }
 
+// fault: clock-wrong
 TEST_CASE_FIXTURE(RetentionFixture, "a clock that is years ahead does not cost the history") {
   const auto last_week = task(1, 7);
   CHECK_FALSE(retention(365, 10).remove_tasks(now + kDay * 5000));

@@ -168,6 +168,7 @@ unsigned from_environment(const char* name, unsigned otherwise) {
 
 }  // namespace
 
+// fault: dispatch-repeated, partition
 TEST_CASE("simulation: nothing is lost, nothing starts twice, nothing is over-booked, nobody waits for ever") {
   const unsigned only = from_environment("RIVERBOX_SIMULATION_SEED", 0);
   const unsigned seeds = from_environment("RIVERBOX_SIMULATION_SEEDS", 200);

@@ -249,6 +249,7 @@ TEST_CASE_FIXTURE(TasksFixture, "a killed task stays killed and the runner is to
   CHECK_THROWS_AS(tasks.kill(TaskId(1)), NotFound);
 }
 
+// fault: node-twice
 TEST_CASE_FIXTURE(TasksFixture, "a second runner of the same name is refused while the first is alive") {
   CHECK_THROWS_AS(connect(std::make_shared<RecordingLink>()), Conflict);
 }
@@ -269,6 +270,7 @@ TEST_CASE_FIXTURE(TasksFixture, "the node that holds the environment is preferre
   CHECK(host.get(follower).node == "n2");  // though n1 has more free cores
 }
 
+// fault: clock-wrong
 TEST_CASE_FIXTURE(TasksFixture, "a clock that is set back makes nobody wait longer") {
   WallTime wall = wall_now();
   auto steady = std::chrono::steady_clock::now();

@@ -125,6 +125,7 @@ TEST_CASE("too large a body is refused with 413, also while it is still being se
   CHECK(client.ask("POST / HTTP/1.1\r\n" + kHost + "Content-Length: 1000\r\n\r\n" + std::string(1000, 'x')).status == 200);
 }
 
+// fault: http-malformed
 TEST_CASE("malformed requests are refused and never reach the handler") {
   int handled = 0;
   TestServer server({[&](net::Request request, std::shared_ptr<net::Responder> responder) {
@@ -178,6 +179,7 @@ TEST_CASE("malformed requests are refused and never reach the handler") {
   CHECK(client.ask(get("/still-alive")).status == 200);
 }
 
+// fault: http-slow-clients
 TEST_CASE("a client that sends its request too slowly is told so; one that sends none is dropped") {
   auto options = local_options();
   options.header_timeout_ms = 150;
@@ -201,6 +203,7 @@ TEST_CASE("a client that sends its request too slowly is told so; one that sends
   CHECK(idle.ended());
 }
 
+// fault: http-slow-clients
 TEST_CASE("connections beyond the limit are answered 503 and the place is free again afterwards") {
   auto options = local_options();
   options.max_connections = 2;

@@ -81,6 +81,7 @@ TEST_CASE("many starts at once agree on one token") {
   }
 }
 
+// fault: config-odd
 TEST_CASE("a token file that others can read or that holds no token is an error that helps") {
   TempDir dir;
   const fs::path path = dir.path / "token";
@@ -149,6 +150,7 @@ TEST_CASE("who has the token may come in") {
   CHECK((anybody->role == Role::admin && !anybody->known && anybody->name.empty()));
 }
 
+// fault: origin-wrong
 TEST_CASE("only our own names and pages may be used") {
   const net::AccessPolicy policy(config(), {.token = knows_secret});
   auto allowed = [&](const char* host, const char* origin = nullptr) {

@@ -92,6 +92,7 @@ TEST_CASE("an exception after the head cuts the connection: no last chunk") {
   CHECK(client.ended());
 }
 
+// fault: reader-stops
 TEST_CASE("a slow reader holds the producer back") {
   std::atomic<size_t> produced{0};
   constexpr size_t kBlock = 64 << 10, kTotal = 32 << 20;

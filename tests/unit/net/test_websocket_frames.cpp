@@ -51,6 +51,7 @@ struct RawPeer {
 
 }  // namespace
 
+// fault: websocket-malformed
 TEST_CASE("a handshake that is not right is refused and the connection goes on where it can") {
   WebSocketServer server;
   auto status = [&](const std::string& bytes) { return RawClient(server.server.port()).ask(bytes).status; };
@@ -67,6 +68,7 @@ TEST_CASE("a handshake that is not right is refused and the connection goes on w
   CHECK(client.ask(handshake("")).status == 200);
 }
 
+// fault: websocket-malformed
 TEST_CASE("malformed frames end the connection with the code of the RFC") {
   CHECK(RawPeer().close_code_after(frame(0x81, "unmasked", false)) == 1002);
   CHECK(RawPeer().close_code_after(frame(0xc1, "reserved bit")) == 1002);
@@ -121,6 +123,7 @@ TEST_CASE("a connection that breaks is 1006") {
   CHECK(peer.server.end->code() == 1006);
 }
 
+// fault: network-changes
 TEST_CASE("a silent peer is pinged, then given up") {
   auto options = local_options();
   options.websocket = {50, 200, 5000};

@@ -134,6 +134,7 @@ TEST_CASE("a publish that fails leaves nothing behind") {
   CHECK_THROWS_AS(write_atomically(dir.path / "absent/x", ""), IoError);
 }
 
+// fault: share-reply-lost
 TEST_CASE("a rename whose reply was lost counts as done") {
   TemporaryDir dir;
   PendingFile pending(dir.path / "f");
@@ -154,6 +155,7 @@ TEST_CASE("temporary names are recognised, also those of very long names") {
   for (const char* name : {"", ".riverbox", ".riverbox-.part", "env-1700000000.tar", "x.part", ".nfs0001"}) CHECK_FALSE(PendingFile::is_temporary_name(name));
 }
 
+// fault: publish-killed
 TEST_CASE("killed in the middle: only a temporary name remains") {
   TemporaryDir dir;
   write_atomically(dir.path / "f", "old");

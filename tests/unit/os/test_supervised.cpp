@@ -88,6 +88,7 @@ TEST_CASE("what cannot be run says why") {
   CHECK(nowhere.ended().error.find("/no/such/folder") != std::string::npos);
 }
 
+// fault: task-unruly
 TEST_CASE("everything that a command has started ends with it, daemons too") {
   OneCommand one({"/bin/sh", "-c", "setsid sh -c 'trap \"\" TERM HUP; echo $$; while :; do sleep 0.05; done' & sleep 0.3"});
   one.supervise();
@@ -157,6 +158,7 @@ TEST_CASE("a supervisor that was killed is missed, and takes its command along")
   CHECK_FALSE(one.process.state().machine_restarted);
 }
 
+// fault: place-taken
 TEST_CASE("after a restart of the machine nothing is taken for the command") {
   OneCommand one({"/bin/true"});
   write_atomically(one.folder / "started.json", R"({"started_at":"2026-01-01T00:00:00Z","boot_id":"another","notes":[],"groups":[]})");

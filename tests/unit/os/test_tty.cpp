@@ -106,6 +106,7 @@ TEST_CASE("the handlers of others are back afterwards") {
   ::signal(SIGTERM, SIG_DFL);
 }
 
+// fault: client-killed
 TEST_CASE("fatal signals restore the terminal and still kill") {
   for (const int signal : {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGABRT}) {
     CAPTURE(signal);

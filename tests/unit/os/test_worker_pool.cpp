@@ -30,6 +30,7 @@ TEST_CASE("all work runs, never in more threads than allowed") {
   CHECK(most >= 2);
 }
 
+// fault: worker-hangs
 TEST_CASE("one worker that hangs does not stop the others") {
   std::promise<void> release, other;
   WorkerPool pool("hang", 2);
@@ -39,6 +40,7 @@ TEST_CASE("one worker that hangs does not stop the others") {
   release.set_value();
 }
 
+// fault: worker-hangs
 TEST_CASE("a full queue says so") {
   std::promise<void> release, started;
   auto released = release.get_future().share();

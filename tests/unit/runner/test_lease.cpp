@@ -47,6 +47,7 @@ TEST_CASE("what another start of the machine has written, or nobody of ours, cou
   CHECK(homeless.silence(1011s) == 1s);
 }
 
+// fault: clock-wrong
 TEST_CASE("its clock goes") {
   const auto then = Lease::now();
   CHECK(then.count() > 0);

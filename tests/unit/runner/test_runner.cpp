@@ -175,6 +175,7 @@ TEST_CASE("a task that cannot run fails with a reason, and is over for the runne
   CHECK(f.host.of_type("hello")[1]["attempts"] == json::array());
 }
 
+// fault: dispatch-repeated
 TEST_CASE("a second copy of a dispatch starts nothing") {
   RunnerFixture f;
   f.start();

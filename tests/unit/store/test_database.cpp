@@ -123,6 +123,7 @@ TEST_CASE("migrations run once, in order, and keep the data") {
   CHECK(count(again) == 1);
 }
 
+// fault: schema
 TEST_CASE("a migration that fails changes nothing") {
   TemporaryDir dir;
   const fs::path file = dir.path / "a.db";
@@ -135,6 +136,7 @@ TEST_CASE("a migration that fails changes nothing") {
   CHECK(count(db) == 1);
 }
 
+// fault: schema
 TEST_CASE("a newer schema is refused and left alone") {
   TemporaryDir dir;
   const fs::path file = dir.path / "a.db";
@@ -144,6 +146,7 @@ TEST_CASE("a newer schema is refused and left alone") {
   CHECK(count(db) == 0);
 }
 
+// fault: schema
 TEST_CASE("the database of another program is refused and left alone") {
   TemporaryDir dir;
   const fs::path file = dir.path / "a.db";
@@ -155,6 +158,7 @@ TEST_CASE("the database of another program is refused and left alone") {
   CHECK(mentions(refusal<ConfigError>(file), "belongs to another program"));
 }
 
+// fault: state-fails
 TEST_CASE("damaged files say so and stay as they are") {
   TemporaryDir dir;
   const fs::path file = dir.path / "a.db";
@@ -183,6 +187,7 @@ TEST_CASE("damaged files say so and stay as they are") {
   }
 }
 
+// fault: state-unusable
 TEST_CASE("places where no database can be") {
   TemporaryDir dir;
   CHECK(mentions(refusal<ConfigError>(dir.path / "absent/a.db"), "mkdir -p"));
@@ -219,6 +224,7 @@ TEST_CASE("many threads write and read at the same time") {
   CHECK(count(db) == kThreads * kEach);
 }
 
+// fault: state-fails
 TEST_CASE("what was committed survives a kill, what was not is gone") {
   TemporaryDir dir;
   const fs::path file = dir.path / "a.db";

@@ -65,6 +65,7 @@ TEST_CASE("json stream: an incomplete character at the end of the stream is not 
   CHECK(stream.flush().empty());
 }
 
+// fault: json-odd
 TEST_CASE("classic dialect: what clients may say") {
   auto wire = make_json_server_wire(false);
   auto message = wire->decode(R"({"type":"input","data":"ls \u00e9\n"})", false);

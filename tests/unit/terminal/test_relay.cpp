@@ -109,6 +109,7 @@ TEST_CASE("relay, classic: what is typed after a resize reaches the shell after 
   CHECK(bench.shell.current_size() == std::pair(51, 132));
 }
 
+// fault: characters-cut
 TEST_CASE("relay, classic: every place where a read can cut a character (F41)") {
   std::string text = "\xc3\xa9\xe2\x82\xac\xf0\x9f\x9a\xa2!";
   for (size_t cut = 1; cut < text.size(); ++cut) {
@@ -217,6 +218,7 @@ TEST_CASE("relay: why the shell could not be opened is said, with the right code
   CHECK(error["data"].get<std::string>().find("start-container x") != std::string::npos);
 }
 
+// fault: network-changes
 TEST_CASE("relay: when the client vanishes the shell is hung up, once") {
   for (auto dialect : {Dialect::classic, Dialect::riverbox}) {
     Bench bench;
@@ -296,6 +298,7 @@ TEST_CASE("relay: strangers are sent away and their shell ends") {
   }
 }
 
+// fault: resize-storm
 TEST_CASE("relay: a storm of sizes; the last sane one wins (F40)") {
   Bench bench;
   bench.shell.resize_ms = 5;
@@ -319,6 +322,7 @@ TEST_CASE("relay: a storm of sizes; the last sane one wins (F40)") {
   CHECK(bench.shell.most_concurrent == 1);
 }
 
+// fault: reader-stops
 TEST_CASE("relay: a reader that stops reading does not fill the memory (F39)") {
   for (auto dialect : {Dialect::classic, Dialect::riverbox}) {
     Bench bench;
@@ -368,6 +372,7 @@ TEST_CASE("relay, ours: output waits for the acknowledgements of the screen") {
   writer.join();
 }
 
+// fault: characters-cut
 TEST_CASE("relay: a paste that the shell does not take stops the client, and goes on when it does (F41)") {
   Bench bench;
   bench.start(Dialect::classic);
@@ -426,6 +431,7 @@ TEST_CASE("relay, ours: input is acknowledged, so that a paste leaves room for t
   reader.join();
 }
 
+// fault: shell-dies
 TEST_CASE("relay: a shell that breaks is reported and hung up") {
   struct Breaking : FakeShell {
     using FakeShell::FakeShell;

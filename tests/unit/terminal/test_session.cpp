@@ -230,6 +230,7 @@ TEST_CASE("session: standard input may be a file or /dev/null") {
   CHECK(read_all(result.get()) == "<>");
 }
 
+// fault: reader-stops
 TEST_CASE("session: much output (50 MB) arrives whole at a slow reader (F39, F41)") {
   const std::string text = big_text(kBig);
   for (auto kind : {Host::Kind::riverbox, Host::Kind::classic}) {
@@ -249,6 +250,7 @@ TEST_CASE("session: much output (50 MB) arrives whole at a slow reader (F39, F41
   }
 }
 
+// fault: characters-cut
 TEST_CASE("session: much (50 MB) pasted into a shell that echoes: both directions at once, nothing waits for ever") {
   const std::string text = big_text(kBig);
   Host host(Host::Kind::riverbox, [](int peer) {
@@ -263,6 +265,7 @@ TEST_CASE("session: much (50 MB) pasted into a shell that echoes: both direction
   CHECK((reading.get() == text));
 }
 
+// fault: client-killed
 TEST_CASE("session: a reader that has enough (| head) ends it quietly with 141 (F43)") {
   Host host(Host::Kind::riverbox, [](int peer) {
     std::string line(4096, 'y');
@@ -311,6 +314,7 @@ TEST_CASE("session: why there is none is said") {
   CHECK_THROWS_AS(run_client(nobody), Unavailable);
 }
 
+// fault: network-changes
 TEST_CASE("session: the host goes away in the middle") {
   Host host(Host::Kind::riverbox, [](int peer) { read_all(peer); });
   Pipe in, out;
@@ -391,6 +395,7 @@ TEST_CASE("session: the detach keys, typed one by one, end the client; a lone ct
   CHECK(eventually([&] { return host.shell.hang_ups == 1; }));
 }
 
+// fault: client-killed
 TEST_CASE("session: when the local terminal goes away the client ends and so does the shell") {
   Host host(Host::Kind::riverbox, [](int peer) {
     write_whole(peer, "$ ");
