@@ -4,7 +4,7 @@ import time
 import unittest
 from pathlib import Path
 
-from cluster import Host, Runner, bin_dir, shared
+from cluster import Host, Runner, shared
 from process import Process, wait_until, work_dir
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))

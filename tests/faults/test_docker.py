@@ -1,4 +1,5 @@
 """Docker is killed at every step of a task and of create-tar, says nothing, answers too slowly, breaks off, loses what was just loaded, and its disk is full."""
+import os
 import subprocess
 import sys
 import threading
@@ -7,7 +8,7 @@ import unittest
 from pathlib import Path
 
 import images
-from cluster import Host, Runner, shared
+from cluster import Host, Runner, bin_dir, shared
 from engine import Engine
 from process import PATIENCE, wait_until, work_dir
 
@@ -210,7 +211,7 @@ class Publishing(OwnEngines):
                                                                                 self.engine.api("POST", f"/containers/{container()}/kill"))),
                               ("the daemon is killed", lambda: (self.engine.kill(), self.engine.start()))):
             with self.subTest(name):
-                shell = subprocess.Popen([*self.host_program("docker-shell"), self.environment], env=self.host.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                shell = subprocess.Popen([bin_dir() / "hakuriver.docker-shell", self.environment], env=self.host.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                 shell.stdin.write(b"echo $$ > /tmp/pid; echo begun\n")
                 shell.stdin.flush()
                 self.assertEqual(shell.stdout.readline(), b"begun\n")
@@ -220,11 +221,6 @@ class Publishing(OwnEngines):
                 self.assertLessEqual(err.count(b"\n"), 3, err)
                 self.host.docker("start-container", self.environment)
                 self.assertEqual(self.host.shell(self.environment, "echo again\n").out, "again\n")
-
-    @staticmethod
-    def host_program(name):
-        from cluster import bin_dir
-        return [bin_dir() / f"hakuriver.{name}"]
 
 
 # fault: docker-disk-full
@@ -255,7 +251,7 @@ class Full(unittest.TestCase):
             cls.host.docker("create-tar", name, check=True, timeout=200)
 
     def free(self):
-        stat = __import__("os").statvfs(self.data)
+        stat = os.statvfs(self.data)
         return stat.f_bavail * stat.f_frsize
 
     def test_what_does_not_fit_is_said_and_everything_else_goes_on(self):

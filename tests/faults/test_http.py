@@ -10,7 +10,7 @@ import time
 import unittest
 
 from cluster import OwnCluster
-from process import PATIENCE
+from process import MEMORY, PATIENCE
 
 CRLF = b"\r\n"
 
@@ -176,7 +176,7 @@ class Hostile(OwnCluster):
         flooder.start()  # pongs pile up, or the sender has to wait: the host must not
         time.sleep(2)
         self.alive("a flood of pings")
-        self.assertLess(self.host.process.rss_mb(), 300)
+        self.assertLess(self.host.process.rss_mb(), 300 * MEMORY)
         raw.sock.shutdown(socket.SHUT_RDWR)
         flooder.join(10 * PATIENCE)
 
@@ -287,7 +287,7 @@ class Hostile(OwnCluster):
                 answered += 1
             self.assertEqual(self.host.client("--container", self.environment, "--cores", "0", "--wait", "--", "echo served").out, "served\n")
             print(f"(with {2 * count} such clients {answered} rounds of requests were served; the host has grown by {self.host.process.rss_mb() - before:.0f} MB)", flush=True)
-            self.assertLess(self.host.process.rss_mb() - before, 200)
+            self.assertLess(self.host.process.rss_mb() - before, 200 * MEMORY)
             ended = sum(1 for client in slow if 408 in statuses(client.rest()))
             self.assertEqual(ended, count, "whoever takes too long is told so, and cut off")
         finally:

@@ -5,7 +5,6 @@ import random
 import shutil
 import subprocess
 import sys
-import time
 import unittest
 from pathlib import Path
 

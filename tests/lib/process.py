@@ -18,6 +18,9 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "riverb
 # A limit in a test ends what hangs; how fast things are is for tests/bench to tell. Machines differ, and so do their neighbours.
 PATIENCE = float(os.environ.get("RIVERBOX_TEST_PATIENCE", "4"))
 
+# So many times the memory is allowed to a program with sanitizers in it (scripts/test --asan-daemon).
+MEMORY = 10 if "ASAN_OPTIONS" in os.environ else 1
+
 _cleanups = []
 _work = None
 
