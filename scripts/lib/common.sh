@@ -73,6 +73,28 @@ build_tests() {  # FOLDER SANITIZERS
   meson compile -C "$root/$1"
 }
 
+# The fuzz targets, in build-fuzz/. They need clang.
+build_fuzz() {
+  if [ ! -f "$root/build-fuzz/build.ninja" ]; then
+    env CC=clang CXX=clang++ meson setup "$root/build-fuzz" "$root" -Dfuzz=true -Dlink=dynamic -Dprefer_static=false -Dstrip=false -Db_lundef=false --buildtype=debugoptimized || return
+  fi
+  fuzz_targets | sed 's,^,tests/fuzz/fuzz_,' | xargs ninja -C "$root/build-fuzz"
+}
+fuzz_targets() { ls "$root/tests/fuzz/corpus"; }
+
+# Each of them for so long, as many at a time as there are processors. Leaves output-NAME and status-NAME in the folder, and what it has found out in new-NAME/.
+fuzz_all() {  # SECONDS FOLDER
+  mkdir -p "$2"
+  fuzz_targets | xargs -P "$(nproc)" -I NAME sh -c 'mkdir -p "$2/new-$4" && "$3/build-fuzz/tests/fuzz/fuzz_$4" -max_total_time="$1" -print_final_stats=1 -artifact_prefix="$3/build-fuzz/" \
+    "$2/new-$4" "$3/tests/fuzz/corpus/$4" >"$2/output-$4" 2>&1; echo $? >"$2/status-$4"' fuzzing "$1" "$2" "$root" NAME
+}
+
+# This process and its session get what others leave of the processors: a session that the kernel schedules as a group of its own has a niceness of its own.
+yield_processors() {
+  renice -n 19 -p $$ >/dev/null
+  echo 19 2>/dev/null >"/proc/$$/autogroup" || true
+}
+
 # Configures and builds the release binary in build/ unless an up-to-date one is there; ninja knows.
 build_release() {
   if [ ! -f "$root/build/build.ninja" ]; then meson setup "$root/build" "$root"; fi
