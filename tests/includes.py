@@ -26,7 +26,7 @@ ALLOWED = {
 # what may appear only in these places (folders or files)
 ONLY = [
     (re.compile(r'#\s*include\s*[<"]sqlite3\.h[>"]'), "sqlite3.h", ("store/",)),
-    (re.compile(r'#\s*include\s*[<"]openssl/'), "OpenSSL", ("net/", "base/sha256.cpp")),
+    (re.compile(r'#\s*include\s*[<"]openssl/'), "OpenSSL", ("net/", "base/sha256.cpp", "base/signature.cpp")),
     (re.compile(r'#\s*include\s*[<"](CLI/|CLI11)'), "CLI11", ("applets/", "main.cpp")),
     (re.compile(r'#\s*include\s*[<"]boost/beast'), "Boost.Beast", ("net/",)),
     (re.compile(r'#\s*include\s*[<"]toml\.hpp'), "toml11", ("base/config.cpp",)),

@@ -64,7 +64,7 @@ void create_tar(CallPtr call) {
   with_progress(call, [&](const host::StepCallback& progress, const CancelToken&) -> std::pair<int, Json> {
     auto& environments = call->services.environments;
     auto published = environments.create_tar(call->parameter("name"), call->request.query.contains("squash"), progress);
-    auto path = environments.share().path_of(published.version.tarball).string();
+    auto path = environments.share().place_of(published.version.tarball).path().string();
     auto name = environment::Share::parse_file_name(published.version.tarball)->first.str();
     announce_version(call->services, name, published.version.tarball);
     if (call->dialect == Dialect::classic)
@@ -84,8 +84,8 @@ void download_archive(CallPtr call) {
   const auto& share = call->services.environments.share();
   auto newest = share.newest(name);
   if (!newest) throw NotFound("there is no tarball of environment '" + name.str() + "'", "`hakuriver.docker list-tars` shows those there are.");
-  auto path = share.path_of(newest->tarball);
-  auto file = os::open_at(path, O_RDONLY | O_NOFOLLOW);
+  auto path = share.place_of(newest->tarball).path();
+  auto file = environment::open_archive_file(share.place_of(newest->tarball));
   auto size = static_cast<std::uint64_t>(::lseek(file.get(), 0, SEEK_END));
   net::Response head{.status = 200, .content_type = "application/x-tar"};
   head.headers = {{"Content-Length", std::to_string(size)}, {"Content-Disposition", "attachment; filename=\"" + newest->tarball + "\""}};

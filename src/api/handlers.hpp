@@ -17,7 +17,7 @@ void list_containers(CallPtr), create_container(CallPtr), start_container(CallPt
 void create_tar(CallPtr), list_archives(CallPtr), download_archive(CallPtr);
 // version_handlers.cpp
 void list_versions(CallPtr), diff_versions(CallPtr), pin_version(CallPtr), unpin_version(CallPtr), delete_tar(CallPtr), verify_versions(CallPtr);
-void roll_back(CallPtr), sync_version(CallPtr);
+void roll_back(CallPtr), sync_version(CallPtr), sign_version(CallPtr), version_keys(CallPtr);
 // registry_handlers.cpp
 void registry_root(CallPtr), registry_catalog(CallPtr), registry_tags(CallPtr), registry_manifest(CallPtr), registry_blob(CallPtr);
 // task_handlers.cpp

@@ -127,13 +127,15 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
       publications(database),
       token_repository(database),
       event_repository(database),
-      environments(engine, naming, environment::Share(c.container_dir()), publications,
+      version_keys(c.paths.state_dir),
+      environments(engine, naming, environment::Share(c.container_dir(), c.paths.shared_dir), publications,
                    {.packaging = packaging_of(c), .keep_image = shares_daemon_with_runner,
+                    .keys = &version_keys, .signatures = {environment::parse_signature_policy(c.security.signatures), version_keys.trusted()},
                     .in_use = [this](const environment::EnvironmentName& name, const environment::Version& version) {
                       return !versions.reason_to_stay(name, version, false).empty();
                     },
                     .tell = environment_events(event_repository)}),
-      versions(environments.share(), task_repository, environment_events(event_repository)),
+      versions(environments.share(), task_repository, environment_events(event_repository), &version_keys),
       registry(environments.share()),
       nodes(node_repository, c.timing.heartbeat_interval, c.timing.heartbeat_timeout_factor),
       tasks(task_repository, nodes, log_files(c)),

@@ -146,6 +146,9 @@ private:
     if (is_gone()) return services_.nodes.disconnect(hostname_, this);  // closed() came while we waited
     send({{"type", "welcome"}, {"epoch", epoch}, {"heartbeat_interval_s", services_.nodes.heartbeat_interval().count()},
           {"shared_dir", services_.config->paths.shared_dir.string()}});
+    json keys = json::array();
+    for (const auto& key : services_.version_keys.trusted()->all()) keys.push_back(key.str());
+    send({{"type", "keys"}, {"keys", std::move(keys)}});  // before anything that wants an environment
   }
 
   void heartbeat(const json& m) {

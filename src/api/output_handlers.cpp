@@ -48,7 +48,7 @@ void task_output(const CallPtr& call, bool is_stderr) {
   on_lane(call, Lane::transfer, [call, task, asked, is_stderr] {
     const auto& file = is_stderr ? task.spec.stderr_file : task.spec.stdout_file;
     if (file.empty()) return send_no_output(call, is_stderr, asked, task.spec.attempt);  // an imported task that had none
-    const auto part = net::open_part(call->services.config->paths.shared_dir / file, asked);
+    const auto part = net::open_part({call->services.config->paths.shared_dir, file}, asked);
     if (part.fd) return send_part(call, part, task.spec.attempt);
     if (!send_remote_output(call, task, is_stderr, asked)) send_no_output(call, is_stderr, asked, task.spec.attempt);
   });

@@ -86,6 +86,7 @@ void send_manifest(const CallPtr& call, const host::Registry::Manifest& manifest
   net::Response response{.content_type = manifest.media_type, .body = manifest.bytes};
   add_blob_headers(response, manifest.digest);
   response.headers.emplace_back("Riverbox-Tarball", manifest.tarball);
+  if (manifest.signature) response.headers.emplace_back("Riverbox-Signature", printable(manifest.signature->key_id, 32) + ":" + printable(manifest.signature->value, 256));
   call->responder->send(std::move(response));
 }
 

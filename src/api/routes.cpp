@@ -20,6 +20,8 @@ const std::vector<Route>& routes() {
       {"POST", "/docker/versions/{name}/{version}/pin", Lane::share, Access::operator_, pin_version, "Keep a version from being pruned"},
       {"POST", "/docker/versions/{name}/{version}/unpin", Lane::share, Access::operator_, unpin_version, "Let a version be pruned again"},
       {"POST", "/docker/versions/{name}/{version}/rollback", Lane::slow, Access::operator_, roll_back, "Make an older version the newest again"},
+      {"POST", "/docker/versions/{name}/{version}/sign", Lane::slow, Access::operator_, sign_version, "Vouch for a version that somebody else has made"},
+      {"GET", "/docker/keys", Lane::state, Access::viewer, version_keys, "The keys with which versions are signed"},
       {"POST", "/docker/sync/{name}", Lane::slow, Access::operator_, sync_version, "Bring a version to nodes now"},
       {"POST", "/docker/delete_tar/{name}", Lane::share, Access::operator_, delete_tar, "Delete versions"},
       {"POST", "/docker/verify", Lane::slow, Access::operator_, verify_versions, "Check all tarballs"},

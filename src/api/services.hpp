@@ -54,6 +54,7 @@ struct Services {
   store::PublicationRepository publications;
   store::TokenRepository token_repository;
   store::EventRepository event_repository;
+  host::VersionKeys version_keys;
   host::Environments environments;
   host::Versions versions;
   host::Registry registry;

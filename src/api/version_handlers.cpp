@@ -29,6 +29,7 @@ Json version_facts_shape(const host::VersionFacts& facts, const std::vector<std:
   out["newest"] = facts.newest;
   out["nodes"] = nodes;
   out["problem"] = text_or_null(facts.problem);
+  out["signature"] = known ? Json(environment::to_string(facts.signature)) : Json(nullptr);
   return out;
 }
 
@@ -125,6 +126,7 @@ Json verified_shape(const host::Verification& done, const host::Nodes& nodes, co
     row["reason"] = text_or_null(one.damage);
     row["index"] = whole ? Json(index_word(one.index)) : Json(nullptr);
     row["index_problem"] = text_or_null(one.index_problem);
+    row["signature"] = whole ? Json(environment::to_string(one.signature)) : Json(nullptr);
     row["nodes"] = nodes.holders({one.environment, one.fingerprint});
     list.push_back(std::move(row));
   }
@@ -225,6 +227,7 @@ void roll_back(CallPtr call) {
     if (!done.was_newest) announce_version(services, name, done.version.tarball);
     std::string message = done.was_newest ? "Version " + std::to_string(wanted.timestamp) + " of '" + name + "' is the newest already."
                                           : "'" + name + "' is back at version " + std::to_string(wanted.timestamp) + ", which is now " + std::to_string(done.version.timestamp) + ".";
+    if (!done.was_newest && done.signature != environment::SignatureState::valid) message += " The host does not vouch for it: its signature is " + std::string(environment::to_string(done.signature)) + ".";
     if (container) message += " Its container was made again from it.";
     Json out = {{"message", message}, {"from", version_shape(wanted)}};
     out.update(version_shape(done.version));
@@ -232,6 +235,26 @@ void roll_back(CallPtr call) {
     out["pruned"] = done.pruned;
     return {200, out};
   });
+}
+
+// Reads the whole archive, so it ends when nobody waits for it any more.
+void sign_version(CallPtr call) {
+  with_progress(call, [&](const host::StepCallback& progress, const CancelToken& client_gone) -> std::pair<int, Json> {
+    const auto& name = call->parameter("name");
+    const auto done = call->services.versions.sign(name, call->parameter("version"), progress, client_gone);
+    Json out = {{"message", "Version " + std::to_string(done.version.timestamp) + " of '" + name + (done.changed ? "' is signed by this host now." : "' was signed by this host already.")}};
+    out.update(version_shape(done.version));
+    out["key"] = call->services.version_keys.own().id();
+    return {200, out};
+  });
+}
+
+void version_keys(CallPtr call) {
+  const auto& keys = call->services.version_keys;
+  const auto shape = [](const PublicKey& key) { return Json{{"id", key.id()}, {"public", key.str()}}; };
+  Json believed = Json::array();
+  for (const auto& key : keys.trusted()->all()) believed.push_back(shape(key));
+  call->reply({{"signing", shape(keys.own())}, {"believed", std::move(believed)}});
 }
 
 void sync_version(CallPtr call) {

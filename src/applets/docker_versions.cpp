@@ -66,6 +66,8 @@ int list_versions(const DockerCall& call) {
     if (version.value("pinned", false)) add("pinned");
     const std::string problem = text_of(version, "problem", "");
     if (!problem.empty()) add("cannot be read: " + problem);
+    if (const std::string signature = text_of(version, "signature", ""); signature == "none") add("not signed");
+    else if (!signature.empty() && signature != "valid") add("signature: " + signature);
     table.add({text_of(version, "timestamp"), age_of(version), bytes_text(version, "size_bytes"), bytes_text(version, "own_bytes"),
                text_of(version, "layers"), {short_id(version, "image_id"), Colour::grey}, node_names(version),
                {note, !problem.empty() ? Colour::red : version.value("pinned", false) ? Colour::green : Colour::none}});
@@ -185,6 +187,11 @@ int roll_back(const DockerCall& call) {
   return print_message(call, post_with_progress(call, path, {{"container", call.arguments.has("--container")}}, "The host goes on with the rollback."));
 }
 
+int sign(const DockerCall& call) {
+  const std::string path = versions_path(call) + "/" + path_segment(call.arguments.value("VERSION")) + "/sign";
+  return print_message(call, post_with_progress(call, path, nullptr, "Nothing is signed."));
+}
+
 int sync_nodes(const DockerCall& call) {
   Json body = Json::object();
   if (const auto version = call.arguments.find("VERSION")) body["version"] = *version;
@@ -218,13 +225,13 @@ int verify(const DockerCall& call) {
   } else if (versions.empty()) {
     write_err("No tarballs yet. Package an environment: " + call.invocation.typed("docker") + " create-tar NAME\n");
   } else {
-    Table table({"TARBALL", "SIZE", "STATE", "INDEX", "NODES", "REASON"});
+    Table table({"TARBALL", "SIZE", "STATE", "INDEX", "SIGNATURE", "NODES", "REASON"});
     table.align_right(1);
     for (const Json& version : versions) {
       const bool whole = text_of(version, "state") == "ok";
       const std::string problem = text_of(version, "index_problem", "");
       table.add({text_of(version, "tarball"), bytes_text(version, "size_bytes"), {text_of(version, "state"), whole ? Colour::green : Colour::red},
-                 text_of(version, "index"), node_names(version), text_of(version, "reason", problem)});
+                 text_of(version, "index"), text_of(version, "signature"), node_names(version), text_of(version, "reason", problem)});
     }
     write_out(table.render(stdout_has_colours()));
   }
@@ -242,6 +249,7 @@ constexpr DockerSubcommand kVersionSubcommands[] = {
     {"pin", [](const DockerCall& call) { return set_pin(call, "pin"); }},
     {"unpin", [](const DockerCall& call) { return set_pin(call, "unpin"); }},
     {"rollback", roll_back},
+    {"sign", sign},
     {"sync", sync_nodes},
     {"verify", verify},
     {"delete-tar", delete_tar},
@@ -286,6 +294,12 @@ Command with_version_commands(Command docker) {
                   "unless --container makes it again from that version: what it held since is gone then.",
        .arguments = {name, version},
        .options = {{.names = "--container", .value = "", .help = "the environment container, too", .complete = ""}}},
+      {.name = "sign",
+       .summary = "Vouch for a version that this host has not made",
+       .examples = "{docker} sign my-env 1795302000",
+       .details = "create-tar signs by itself; this is for tarballs that came from elsewhere, after you have looked at them: nodes with\n"
+                  "[security] signatures = \"require\" load nothing else. Every layer is read and compared with its digest before.",
+       .arguments = {name, version}},
       {.name = "sync",
        .summary = "Bring a version to the nodes now, before a task asks for it",
        .examples = "{docker} sync my-env\n{docker} sync my-env --node node1 --node node2\n{docker} sync my-env 1795302000",

@@ -109,6 +109,7 @@ std::vector<Row> rows_of(Config& c) {
       {"security", "local_users", &c.security.local_users},
       {"security", "allowed_origins", &c.security.allowed_origins, {}, false, 1, kLive},
       {"security", "allowed_hosts", &c.security.allowed_hosts, {}, false, 1, kLive},
+      {"security", "signatures", &c.security.signatures, {"require", "warn", "off"}},
       {"runner", "name", &c.runner.name},
       {"runner", "allow_host_tasks", &c.runner.allow_host_tasks},
       {"log", "level", &c.log.level, {"debug", "info", "warning", "error"}, false, 1, kLive},

@@ -81,6 +81,7 @@ struct Config {
     std::filesystem::path tls_certificate, tls_key;
     std::vector<std::string> local_users;  // who may come over the unix socket: "NAME:ROLE", "@GROUP:ROLE", "*:ROLE"
     std::vector<std::string> allowed_origins, allowed_hosts;
+    std::string signatures = "warn";  // of versions, before they are loaded: require, warn, off
   } security;
   struct Runner {
     std::string name;  // default: the machine's host name

@@ -24,18 +24,10 @@ BadData damaged(const std::filesystem::path& tar, const Error& reason) {
   return BadData(fmt::format("archive '{}' cannot be used: {}", tar.string(), reason.fact()), reason.next().empty() ? kRemoveIt : reason.next());
 }
 
-struct OpenFile {
-  os::UniqueFd fd;
-  std::uint64_t size_bytes = 0;
-};
-
-OpenFile open_archive_file(const std::filesystem::path& tar) {
-  OpenFile file{os::open_read(tar), 0};
+std::uint64_t size_of(int fd, const std::filesystem::path& tar) {
   struct stat st {};
-  if (fstat(file.fd.get(), &st) != 0) throw IoError(fmt::format("examine '{}'", tar.string()), errno);
-  if (!S_ISREG(st.st_mode)) throw BadData("it is not a regular file");
-  file.size_bytes = static_cast<std::uint64_t>(st.st_size);
-  return file;
+  if (fstat(fd, &st) != 0) throw IoError(fmt::format("examine '{}'", tar.string()), errno);
+  return static_cast<std::uint64_t>(st.st_size);
 }
 
 using ReadAt = std::function<std::string(std::uint64_t offset, std::uint64_t size)>;
@@ -97,23 +89,28 @@ Archive read_archive(int fd, std::uint64_t size_bytes, const std::filesystem::pa
   }
 }
 
-Archive read_archive(const std::filesystem::path& tar) {
-  OpenFile file;
+os::UniqueFd open_archive_file(const os::Place& tar) {
   try {
-    file = open_archive_file(tar);
-  } catch (const BadData& error) {
-    throw damaged(tar, error);
+    return os::open_beneath(tar, O_RDONLY);
+  } catch (const Conflict&) {
+    throw BadData(fmt::format("archive '{}' cannot be used: it is not a regular file", tar.path().string()), kRemoveIt);
   }
-  posix_fadvise(file.fd.get(), 0, 0, POSIX_FADV_RANDOM);  // what lies between two headers is not wanted
-  Documents documents;
-  std::uint64_t bytes_read = 0;
-  return read_archive(file.fd.get(), file.size_bytes, tar, documents, bytes_read);
 }
 
-Archive verify_archive(const std::filesystem::path& tar, const CancelToken& cancel, const ReadWatch& watch) {
+Archive read_archive(const os::Place& tar) { return read_archive(open_archive_file(tar).get(), tar.path()); }
+
+Archive read_archive(int fd, const std::filesystem::path& tar) {
+  posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);  // what lies between two headers is not wanted
+  Documents documents;
+  std::uint64_t bytes_read = 0;
+  return read_archive(fd, size_of(fd, tar), tar, documents, bytes_read);
+}
+
+Archive verify_archive(const os::Place& place, const CancelToken& cancel, const ReadWatch& watch) {
+  const std::filesystem::path tar = place.path();
+  const os::UniqueFd file = open_archive_file(place);
   try {
-    const OpenFile file = open_archive_file(tar);
-    posix_fadvise(file.fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+    posix_fadvise(file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
     ArchiveVerifier verifier;
     std::string buffer(1u << 20, '\0');
     std::chrono::nanoseconds reading{0};
@@ -121,7 +118,7 @@ Archive verify_archive(const std::filesystem::path& tar, const CancelToken& canc
       cancel.check("verifying an archive");
       if (watch) watch(bytes, reading);
       const auto start = std::chrono::steady_clock::now();
-      const ssize_t n = ::read(file.fd.get(), buffer.data(), buffer.size());
+      const ssize_t n = ::read(file.get(), buffer.data(), buffer.size());
       reading += std::chrono::steady_clock::now() - start;
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) throw IoError(fmt::format("read '{}'", tar.string()), errno);

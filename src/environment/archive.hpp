@@ -15,6 +15,7 @@
 #include "base/cancel.hpp"
 #include "base/ids.hpp"
 #include "base/time.hpp"
+#include "os/beneath.hpp"
 
 namespace riverbox::environment {
 
@@ -37,6 +38,11 @@ struct Identity {
   bool operator==(const Identity&) const = default;
 };
 
+// Somebody's word for what an archive is; it says nothing until it is examined (signatures.hpp).
+struct Signature {
+  std::string key_id, value;  // 16 and 128 hex digits; empty: what is there is none
+};
+
 struct Archive {
   std::string config_digest;      // sha256:...; the image Id in a graph-driver store
   Identity identity;
@@ -48,6 +54,7 @@ struct Archive {
   // exactly these layer files in this order.
   std::string manifest_digest;
   Span config, manifest;
+  std::optional<Signature> signature;  // that lies beside it, in the index
 };
 
 // The small members of an archive that a daemon wants with every image, byte for byte.
@@ -57,7 +64,10 @@ struct Documents {
 
 // Reads headers, manifest.json and the config only (kilobytes, also for 30 GB). Throws BadData naming file and reason for truncated, empty and
 // foreign files: no end-of-archive needed, but every member the manifest names must lie inside the file.
-Archive read_archive(const std::filesystem::path& tar);
+Archive read_archive(const os::Place& tar);
+Archive read_archive(int fd, const std::filesystem::path& tar);  // `tar` is for messages
+// Throws IoError, BadData for what is no regular file.
+os::UniqueFd open_archive_file(const os::Place& tar);
 // The same of an open file of this size (`tar` is for messages). Adds what it has read to `bytes_read`.
 Archive read_archive(int fd, std::uint64_t size_bytes, const std::filesystem::path& tar, Documents& documents, std::uint64_t& bytes_read);
 
@@ -77,13 +87,16 @@ private:
 };
 // The whole file through ArchiveVerifier. `watch` hears about once per MB how much has been read, and how long the reading alone took.
 using ReadWatch = std::function<void(std::uint64_t bytes, std::chrono::nanoseconds reading)>;
-Archive verify_archive(const std::filesystem::path& tar, const CancelToken& cancel, const ReadWatch& watch = {});
+Archive verify_archive(const os::Place& tar, const CancelToken& cancel, const ReadWatch& watch = {});
 
 // The index beside an archive (design: ".riverbox/<name>-<ts>.json"). It can always be rebuilt from the tar.
-void write_index(const std::filesystem::path& index_file, const Archive& archive);
+void write_index(const os::Place& index_file, const Archive& archive);
 // nullopt: absent, damaged, or not of a file of this size.
-std::optional<Archive> read_index(const std::filesystem::path& index_file, std::uint64_t tar_size_bytes);
-// The index if it fits the file, else read_archive().
-Archive open_archive(const std::filesystem::path& tar, const std::filesystem::path& index_file);
+std::optional<Archive> read_index(const os::Place& index_file, std::uint64_t tar_size_bytes);
+std::optional<Archive> parse_index(const std::string& text, std::uint64_t tar_size_bytes);  // pure
+// The signature alone, also of an index that fits no more.
+std::optional<Signature> read_signature(const os::Place& index_file);
+// The index if it fits the file, else read_archive(); the signature in any case.
+Archive open_archive(const os::Place& tar, const os::Place& index_file);
 
 }  // namespace riverbox::environment

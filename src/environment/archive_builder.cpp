@@ -86,9 +86,9 @@ ArchiveBuilder::ArchiveBuilder(int fd, std::filesystem::path path, Compression c
     : fd_(fd), path_(std::move(path)), report_(std::move(report)), compression_(compression), write_back_(fd) {}
 ArchiveBuilder::~ArchiveBuilder() = default;
 
-size_t ArchiveBuilder::take_over(const std::filesystem::path& older_path, const Archive& older, const std::vector<std::string>& diff_ids) {
+size_t ArchiveBuilder::take_over(const os::Place& older_place, const Archive& older, const std::vector<std::string>& diff_ids) {
   try {
-    return copy_leading_layers(older_path, older, diff_ids);
+    return copy_leading_layers(older_place, older, diff_ids);
   } catch (...) {
     layers_.clear();
     if (::ftruncate(fd_, 0) != 0) throw IoError(fmt::format("empty '{}'", path_.string()), errno);
@@ -96,8 +96,9 @@ size_t ArchiveBuilder::take_over(const std::filesystem::path& older_path, const 
   }
 }
 
-size_t ArchiveBuilder::copy_leading_layers(const std::filesystem::path& older_path, const Archive& older, const std::vector<std::string>& diff_ids) {
-  const os::UniqueFd from = os::open_read(older_path);
+size_t ArchiveBuilder::copy_leading_layers(const os::Place& older_place, const Archive& older, const std::vector<std::string>& diff_ids) {
+  const std::filesystem::path older_path = older_place.path();
+  const os::UniqueFd from = open_archive_file(older_place);
   std::uint64_t end = 0;
   size_t count = 0;
   for (; count < std::min(diff_ids.size(), older.layers.size()); ++count) {
@@ -156,7 +157,9 @@ Archive ArchiveBuilder::finish(std::string_view config, const std::vector<std::s
   add_blob("manifest.json", manifest_json(blob(config_digest), tag, members));
   os::pwrite_all(fd_, std::string(2 * kTarBlock, '\0'), size_bytes_, path_);
   size_bytes_ += 2 * kTarBlock;
-  return read_archive(path_);
+  Archive archive = read_archive(fd_, path_);
+  if (archive.config_digest != config_digest) throw BadData(fmt::format("'{}' was changed while it was written", path_.string()));
+  return archive;
 }
 
 void ArchiveBuilder::add_blob(std::string_view name, std::string_view bytes) {

@@ -22,13 +22,13 @@ enum class Compression { none, gzip };
 
 class ArchiveBuilder {
 public:
-  // `fd` is open for reading and writing, empty, and outlives the builder; `path` leads to the same file. `report` is told the size so far
+  // `fd` is open for reading and writing, empty, and outlives the builder; `path` is for messages. `report` is told the size so far
   // every few MB (of the layers as they are in the image) and may throw to end the work.
   ArchiveBuilder(int fd, std::filesystem::path path, Compression compression, std::function<void(std::uint64_t size_bytes)> report);
   ~ArchiveBuilder();
   // First of all: the leading layers that an older archive of this form begins with are taken over as they are, without reading them where the file
   // system shares extents or copies on the server. Returns how many of `diff_ids` that were. After an error it is as if it had not been called.
-  size_t take_over(const std::filesystem::path& older_path, const Archive& older, const std::vector<std::string>& diff_ids);
+  size_t take_over(const os::Place& older_place, const Archive& older, const std::vector<std::string>& diff_ids);
   // The next layer. A layer that is there already is not written twice. Throws UnusableSource when its bytes have another digest.
   void add_layer(const std::string& diff_id, LayerSource& source, size_t index);
   // The same for a layer that nobody has named yet. Returns its diff ID.
@@ -45,7 +45,7 @@ private:
     bool gzip = false;
   };
   class LayerSink;
-  size_t copy_leading_layers(const std::filesystem::path& older_path, const Archive& older, const std::vector<std::string>& diff_ids);
+  size_t copy_leading_layers(const os::Place& older_place, const Archive& older, const std::vector<std::string>& diff_ids);
   void add_blob(std::string_view name, std::string_view bytes);
   void advance(std::uint64_t end);
 

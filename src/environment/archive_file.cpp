@@ -23,20 +23,19 @@ struct stat stat_of(int fd, const std::filesystem::path& path) {
 
 }  // namespace
 
-ArchiveFile::ArchiveFile(std::filesystem::path tar, const std::filesystem::path& index_file)
-    : path_(std::move(tar)), fd_(os::open_read(path_)), opened_(stat_of(fd_.get(), path_)) {
-  if (!S_ISREG(opened_.st_mode)) throw BadData(fmt::format("archive '{}' cannot be used: it is not a regular file", path_.string()));
+ArchiveFile::ArchiveFile(const os::Place& tar, const os::Place& index_file) : place_(tar), path_(tar.path()), fd_(open_archive_file(tar)), opened_(stat_of(fd_.get(), path_)) {
   posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_RANDOM);  // what lies between two members that are read is not wanted
-  struct stat index {};
+  const auto index = os::stat_beneath(index_file);
   // The index is written after the archive; a younger archive was replaced under its name.
-  if (stat(index_file.c_str(), &index) == 0 && changed_at(opened_) <= changed_at(index)) {
+  if (index && changed_at(opened_) <= changed_at(*index)) {
     if (auto archive = read_index(index_file, static_cast<std::uint64_t>(opened_.st_size))) {
       archive_ = std::move(*archive);
-      bytes_read_ += static_cast<std::uint64_t>(index.st_size);
+      bytes_read_ += static_cast<std::uint64_t>(index->st_size);
       from_index_ = true;
       return;
     }
   }
+  if (index) archive_.signature = read_signature(index_file);
   read_headers();
 }
 
@@ -47,8 +46,16 @@ void ArchiveFile::fetch(const std::vector<std::size_t>&, const CancelToken&, con
 
 void ArchiveFile::read_headers() {
   from_index_ = false;
+  auto signature = std::move(archive_.signature);
   archive_ = read_archive(fd_.get(), static_cast<std::uint64_t>(opened_.st_size), path_, documents_, bytes_read_);
+  archive_.signature = std::move(signature);
   has_documents_ = true;
+}
+
+void ArchiveFile::forget_manifest() {
+  archive_.manifest_digest.clear();
+  archive_.manifest = {};
+  documents_.manifest.clear();
 }
 
 void ArchiveFile::read_documents() {
@@ -87,6 +94,6 @@ void ArchiveFile::check_unchanged() const {
   throw BadData(fmt::format("archive '{}' was changed while it was read", path_.string()), "Try again when it is complete; create-tar never changes an archive.");
 }
 
-Archive open_archive(const std::filesystem::path& tar, const std::filesystem::path& index_file) { return ArchiveFile(tar, index_file).archive(); }
+Archive open_archive(const os::Place& tar, const os::Place& index_file) { return ArchiveFile(tar, index_file).archive(); }
 
 }  // namespace riverbox::environment

@@ -17,7 +17,7 @@ namespace riverbox::environment {
 class ArchiveFile {
 public:
   // Reads the index if it fits the file, else the headers of the archive. Throws IoError, and BadData as read_archive() does.
-  ArchiveFile(std::filesystem::path tar, const std::filesystem::path& index_file);
+  ArchiveFile(const os::Place& tar, const os::Place& index_file);
   virtual ~ArchiveFile() = default;
   ArchiveFile(ArchiveFile&&) = delete;
   const Archive& archive() const { return archive_; }
@@ -28,8 +28,11 @@ public:
   // Forgets the index.
   void read_headers();
   bool from_index() const { return from_index_; }
+  // The image without its OCI manifest, as only manifest.json names it.
+  void forget_manifest();
 
-  const std::filesystem::path& path() const { return path_; }
+  const os::Place& place() const { return place_; }
+  const std::filesystem::path& path() const { return path_; }  // for messages
   int fd() const { return fd_.get(); }
   // What was read of the share so far, the index included.
   std::uint64_t bytes_read() const { return bytes_read_; }
@@ -48,6 +51,7 @@ protected:
 
 private:
   bool documents_fit_index();
+  os::Place place_;
   std::filesystem::path path_;
   os::UniqueFd fd_;
   struct stat opened_ {};

@@ -33,7 +33,18 @@ Span checked_span(const nlohmann::json& object, const char* key, std::uint64_t t
   return span;
 }
 
-Archive parse_index(const std::string& text, std::uint64_t tar_size_bytes) {
+// Whatever is not one is an empty one, which nothing verifies.
+std::optional<Signature> signature_in(const nlohmann::json& json) {
+  const auto found = json.is_object() ? json.find("signature") : json.end();
+  if (!json.is_object() || found == json.end()) return std::nullopt;
+  const auto text = [&](const char* key) {
+    const auto it = found->is_object() ? found->find(key) : found->end();
+    return found->is_object() && it != found->end() && it->is_string() ? it->get<std::string>() : std::string();
+  };
+  return Signature{text("key"), text("ed25519")};
+}
+
+Archive archive_in(const std::string& text, std::uint64_t tar_size_bytes) {
   const nlohmann::json json = parse_untrusted_json(text, "index");
   if (json.at("format").get<int>() != kIndexFormat) throw BadData("another format");
   Archive archive;
@@ -59,17 +70,17 @@ Archive parse_index(const std::string& text, std::uint64_t tar_size_bytes) {
     archive.identity.diff_ids.push_back(layer.diff_id);
     archive.layers.push_back(std::move(layer));
   }
+  archive.signature = signature_in(json);
   return archive;
 }
 
 }  // namespace
 
-void write_index(const std::filesystem::path& index_file, const Archive& archive) {
-  const std::filesystem::path folder = index_file.parent_path();
-  if (mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) throw IoError(fmt::format("create the folder '{}'", folder.string()), errno);
+void write_index(const os::Place& index_file, const Archive& archive) {
+  os::make_folders_beneath(index_file.parent());
   OrderedJson json;
   json["format"] = kIndexFormat;
-  json["tarball"] = index_file.stem().string() + ".tar";
+  json["tarball"] = std::filesystem::path(index_file.name()).stem().string() + ".tar";
   json["size_bytes"] = archive.size_bytes;
   json["config_digest"] = archive.config_digest;
   json["created"] = to_rfc3339(archive.identity.created);
@@ -87,16 +98,33 @@ void write_index(const std::filesystem::path& index_file, const Archive& archive
     json["layers"].push_back({{"member", layer.member}, {"diff_id", layer.diff_id}, {"offset", layer.offset},
                               {"size_bytes", layer.size_bytes}, {"compressed", layer.compressed}});
   }
+  if (archive.signature) json["signature"] = {{"key", archive.signature->key_id}, {"ed25519", archive.signature->value}};
   os::write_atomically(index_file, json.dump(1, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
 }
 
-std::optional<Archive> read_index(const std::filesystem::path& index_file, std::uint64_t tar_size_bytes) {
+std::optional<Archive> read_index(const os::Place& index_file, std::uint64_t tar_size_bytes) {
+  try {
+    return parse_index(os::read_beneath(index_file, kMaxJsonBytes), tar_size_bytes);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+std::optional<Archive> parse_index(const std::string& text, std::uint64_t tar_size_bytes) {
   // Whatever is wrong with it, the archive itself has the answer: no failure here is worth a word to the user.
   try {
-    return parse_index(os::read_file(index_file, kMaxJsonBytes), tar_size_bytes);
+    return archive_in(text, tar_size_bytes);
   } catch (const Error&) {
     return std::nullopt;
   } catch (const nlohmann::json::exception&) {
+    return std::nullopt;
+  }
+}
+
+std::optional<Signature> read_signature(const os::Place& index_file) {
+  try {
+    return signature_in(parse_untrusted_json(os::read_beneath(index_file, kMaxJsonBytes), "index"));
+  } catch (const Error&) {
     return std::nullopt;
   }
 }

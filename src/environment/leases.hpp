@@ -2,11 +2,11 @@
 // is not renewed expires, by the clock of the share's server. Blocking.
 #pragma once
 #include <chrono>
-#include <filesystem>
 #include <optional>
 #include <string>
 
 #include "environment/share.hpp"
+#include "os/fd.hpp"
 
 namespace riverbox::environment {
 
@@ -23,7 +23,8 @@ public:
   void renew() noexcept;
 
 private:
-  std::filesystem::path path_;  // empty: none
+  os::UniqueFd folder_;  // none: no lease
+  std::string name_;
   std::chrono::steady_clock::time_point renewed_;
 };
 

@@ -56,7 +56,7 @@ std::string reason_of(const docker::DockerError& error, const ArchiveFile& file,
   if (const auto layer = layer_in(error.fact(), file.archive())) return *layer + ": " + error.fact();
   if (!file.is_complete_tar()) return error.fact();
   try {
-    verify_archive(file.path(), cancel);
+    verify_archive(file.place(), cancel);
   } catch (const BadData& damage) {
     return damage.fact();
   } catch (const IoError&) {
@@ -154,6 +154,7 @@ LoadReport Loader::load_whole(ArchiveFile& file, const CancelToken& cancel, cons
 
 // One load under a tag of its own, so that the environment's tag never leads to something that was not examined: also not when we are killed.
 LoadReport Loader::bring(ArchiveFile& file, const Shipment& shipment, const CancelToken& cancel, const SyncCallback& progress) {
+  gate_.pass(file_name(file), file.archive());
   file.fetch(shipment.layers, cancel, [&](std::uint64_t bytes) { progress({"downloading", bytes, shipment.layer_bytes}); });
   check_packed_layers(file, shipment, cancel, progress);
   struct Arrival {

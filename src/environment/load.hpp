@@ -10,6 +10,7 @@
 #include "docker/engine.hpp"
 #include "environment/archive_file.hpp"
 #include "environment/present.hpp"
+#include "environment/signatures.hpp"
 
 namespace riverbox::environment {
 
@@ -33,9 +34,10 @@ struct LoadReport {
 class Loader {
 public:
   // `tag` is what the image is called in the end, `before` the image that is called so now. Everything outlives the loader.
-  Loader(docker::Engine& engine, PresentLayers& present, const std::string& tag, const std::optional<docker::Image>& before)
-      : engine_(engine), present_(present), tag_(tag), before_(before) {}
-  // `file` has its documents read. Throws docker::ImageImportError (which layer, why), docker::DockerConnectionError, BadData for a file that changes,
+  // `gate` is asked for every stream of which the engine is to get a byte, of exactly the documents that are in it.
+  Loader(docker::Engine& engine, PresentLayers& present, const std::string& tag, const std::optional<docker::Image>& before, const SignatureGate& gate)
+      : engine_(engine), present_(present), tag_(tag), before_(before), gate_(gate) {}
+  // `file` has its documents read. Throws docker::ImageImportError (which layer, why), docker::DockerConnectionError, BadData for a file that changes or that the gate refuses,
   // IoError, Cancelled, Timeout. Then the tag is what it was, and no other is left.
   LoadReport load(ArchiveFile& file, const NextKnownVersion& known_versions, const CancelToken& cancel, const SyncCallback& progress);
   static void untag(docker::Engine& engine, const std::string& tag) noexcept;
@@ -54,6 +56,7 @@ private:
   PresentLayers& present_;
   const std::string& tag_;
   const std::optional<docker::Image>& before_;
+  const SignatureGate& gate_;
   std::uint64_t layer_bytes_ = 0;
 };
 

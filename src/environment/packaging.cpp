@@ -15,14 +15,14 @@ namespace riverbox::environment {
 Packager::Packager(docker::Engine& engine, const Share& share, const docker::Image& image, std::string tag, Options options)
     : engine_(engine), share_(share), image_(image), tag_(std::move(tag)), options_(std::move(options)) {}
 
-std::unique_ptr<os::PendingFile> Packager::write(const std::filesystem::path& final_path, const std::optional<Version>& older) {
-  auto file = from_layers(final_path, older);
+std::unique_ptr<os::PendingFile> Packager::write(const os::Place& final_place, const std::optional<Version>& older) {
+  auto file = from_layers(final_place, older);
   if (!file) {
-    SavedImage saved(engine_, image_.id, final_path, *options_.cancel, options_.progress);
+    SavedImage saved(engine_, image_.id, final_place, *options_.cancel, options_.progress);
     check_is_the_image(saved.archive().config_digest, saved.archive().identity);
     packaging_.way = saved.readable() ? "save" : "engine";
     if (saved.readable()) {
-      file = std::make_unique<os::PendingFile>(final_path);
+      file = std::make_unique<os::PendingFile>(final_place);
       build(*file, saved, older);
     } else {
       archive_ = saved.archive();
@@ -37,10 +37,10 @@ std::unique_ptr<os::PendingFile> Packager::write(const std::filesystem::path& fi
 }
 
 // Null: `why` says what was in the way.
-std::unique_ptr<os::PendingFile> Packager::from_layers(const std::filesystem::path& final_path, const std::optional<Version>& older) {
+std::unique_ptr<os::PendingFile> Packager::from_layers(const os::Place& final_place, const std::optional<Version>& older) {
   const auto source = open_overlay_layers(engine_, image_, packaging_.why);
   if (!source) return nullptr;
-  auto file = std::make_unique<os::PendingFile>(final_path);
+  auto file = std::make_unique<os::PendingFile>(final_place);
   try {
     build(*file, *source, older);
     packaging_.way = "layers";
@@ -61,8 +61,8 @@ void Packager::build(os::PendingFile& file, LayerSource& source, const std::opti
   });
   if (older) {
     try {
-      const std::filesystem::path path = share_.path_of(older->tarball);
-      packaging_.layers_taken_over = builder.take_over(path, open_archive(path, share_.index_path(older->tarball)), image_.diff_ids);
+      const os::Place place = share_.place_of(older->tarball);
+      packaging_.layers_taken_over = builder.take_over(place, open_archive(place, share_.index_place(older->tarball)), image_.diff_ids);
       packaging_.bytes_taken_over = builder.size_bytes();
     } catch (const Error& error) {  // an older version that is damaged or cannot be read is no reason not to make a good one
       options_.cancel->check("packaging an environment");

@@ -33,15 +33,15 @@ public:
   };
   // `tag` names the image in the daemon and is what a load of the archive sets.
   Packager(docker::Engine& engine, const Share& share, const docker::Image& image, std::string tag, Options options);
-  // Blocking. `final_path` is where the caller will publish the file; nothing is there yet. Every layer has been compared with its diff ID.
+  // Blocking. `final_place` is where the caller will publish the file; nothing is there yet. Every layer has been compared with its diff ID.
   // Throws IoError, docker::ImageExportError, BadData, Cancelled.
-  std::unique_ptr<os::PendingFile> write(const std::filesystem::path& final_path, const std::optional<Version>& older);
+  std::unique_ptr<os::PendingFile> write(const os::Place& final_place, const std::optional<Version>& older);
   const Archive& archive() const { return archive_; }
   const Packaging& packaging() const { return packaging_; }
 
 private:
   void build(os::PendingFile& file, class LayerSource& source, const std::optional<Version>& older);
-  std::unique_ptr<os::PendingFile> from_layers(const std::filesystem::path& final_path, const std::optional<Version>& older);
+  std::unique_ptr<os::PendingFile> from_layers(const os::Place& final_place, const std::optional<Version>& older);
   void check_is_the_image(const std::string& config_digest, const Identity& identity) const;
 
   docker::Engine& engine_;

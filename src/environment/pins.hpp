@@ -11,7 +11,8 @@ namespace riverbox::environment {
 class Pins {
 public:
   explicit Pins(Share share) : share_(std::move(share)) {}
-  std::filesystem::path path_of(const std::string& tarball) const;
+  os::Place place_of(const std::string& tarball) const;
+  std::filesystem::path path_of(const std::string& tarball) const { return place_of(tarball).path(); }
   // One system call. Throws IoError when the share does not say: who would delete must not take that for "no".
   bool is_pinned(const Version& version) const;
   // Durable on return. False: it was so before.

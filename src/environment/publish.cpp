@@ -144,16 +144,16 @@ public:
     stop_and_commit();
     docker::Image image = engine_.inspect_image(image_id_);
     const std::int64_t timestamp = std::max(unix_seconds(image.created), newest_ ? newest_->timestamp + 1 : 0);
-    final_path_ = share_.path_of(Share::file_name(name_, timestamp));
+    final_place_ = share_.place_of(Share::file_name(name_, timestamp));
     std::unique_ptr<os::PendingFile> file;
     if (options_.squash || image.diff_ids.size() > options_.max_layers) file = squash_layers(image);
     begin_renewal();
     if (!file) file = write(image);
+    if (options_.sign) archive_.signature = options_.sign(timestamp, archive_);
     publish_file(*file);
-    const Version version{timestamp, final_path_.filename().string(), archive_.size_bytes, {}};
+    const Version version{timestamp, final_place_.name(), archive_.size_bytes, {}};
     // The version exists from here on: nothing below may take it back.
     Published published{version, archive_, packaging_, {}};
-    attempt("cannot write the index of an archive", version.tarball, [&] { write_index(share_.index_path(version.tarball), archive_); });
     published.version.image_id = archive_.config_digest;
     attempt("cannot prune old versions", name_.str(), [&] {
       published.pruned = prune_versions(share_, name_, options_.keep_versions, version.tarball, options_.in_use);
@@ -212,7 +212,7 @@ private:
   std::unique_ptr<os::PendingFile> squash_layers(docker::Image& image) {
     report("squashing", 0, image.size_bytes);
     try {
-      Squashed squashed = squash(engine_, intent_.container, image, {{naming_.label("squashed"), name_.str()}}, tag_, final_path_, options_.compression, cancel_,
+      Squashed squashed = squash(engine_, intent_.container, image, {{naming_.label("squashed"), name_.str()}}, tag_, final_place_, options_.compression, cancel_,
                                  [&](std::uint64_t bytes) { report("squashing", bytes, std::max(image.size_bytes, bytes)); });
       engine_.remove_unused_image(std::exchange(image_id_, squashed.image.id));
       image = std::move(squashed.image);
@@ -230,7 +230,7 @@ private:
     Packager packager(engine_, share_, image, tag_,
                       {.progress = [&](std::uint64_t bytes) { report("writing", bytes, std::max(image.size_bytes, bytes)); }, .cancel = &cancel_, .compression = options_.compression});
     report("writing", 0, image.size_bytes);
-    auto file = packager.write(final_path_, newest_);
+    auto file = packager.write(final_place_, newest_);
     archive_ = packager.archive();
     packaging_ = packager.packaging();
     return file;
@@ -242,10 +242,14 @@ private:
     running_again_.get();  // no version without its container running again
     cancel_.check("packaging an environment");
     report("publishing", archive_.size_bytes, archive_.size_bytes);
+    const os::Place index = share_.index_place(final_place_.name());
+    // Before the archive, so that nobody sees it without its signature.
+    attempt("cannot write the index of an archive", final_place_.name(), [&] { write_index(index, archive_); });
     try {
-      file.publish(final_path_);
+      file.publish();
     } catch (const IoError&) {  // renamed, but not surely on the disk: then it must not be seen
-      ::unlink(final_path_.c_str());
+      os::unlink_beneath(final_place_);
+      os::unlink_beneath(index);
       throw;
     }
   }
@@ -279,7 +283,7 @@ private:
   docker::Container container_;
   PublishIntent intent_;
   std::optional<Version> newest_;  // before this one
-  std::filesystem::path final_path_;
+  os::Place final_place_;
   std::string image_id_;
   bool renewed_ = false;
   Archive archive_;
@@ -287,18 +291,24 @@ private:
   std::future<void> running_again_;  // last: its end waits for the renewal, which uses what stands above
 };
 
-// Temporary files of this name; their writer is gone, so age does not matter.
+// Of this name; their writer is gone, so age does not matter.
 void remove_temporaries_of(const Share& share, const std::string& name) {
   constexpr std::string_view kPrefix = ".riverbox-";  // os::PendingFile: .riverbox-<final name>.<pid>.<random>.part
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(share.dir(), ignored)) {
-    const std::string file = entry.path().filename().string();
-    if (!os::PendingFile::is_temporary_name(file) || !file.starts_with(kPrefix)) continue;
-    const size_t end = file.find(".tar.");
-    if (end == std::string::npos) continue;
-    const auto parsed = Share::parse_file_name(std::string_view(file).substr(kPrefix.size(), end + 4 - kPrefix.size()));
-    if (parsed && parsed->first.str() == name) std::filesystem::remove(entry.path(), ignored);
-  }
+  attempt("cannot remove what a publish has left", name, [&] {
+    os::for_each_name(share.folder(), [&](int folder_fd, std::string_view file, unsigned char) {
+      const size_t end = file.find(".tar.");
+      if (!os::PendingFile::is_temporary_name(file) || !file.starts_with(kPrefix) || end == std::string_view::npos) return;
+      const auto parsed = Share::parse_file_name(file.substr(kPrefix.size(), end + 4 - kPrefix.size()));
+      if (parsed && parsed->first.str() == name) ::unlinkat(folder_fd, std::string(file).c_str(), 0);
+    });
+    // Indexes of which the archive never came.
+    os::for_each_name(share.folder() / ".riverbox", [&](int folder_fd, std::string_view file, unsigned char) {
+      if (!file.ends_with(".json")) return;
+      const std::string tarball = std::string(file.substr(0, file.size() - 5)) + ".tar";
+      const auto parsed = Share::parse_file_name(tarball);
+      if (parsed && parsed->first.str() == name && !os::stat_beneath(share.place_of(tarball))) ::unlinkat(folder_fd, std::string(file).c_str(), 0);
+    });
+  });
 }
 
 }  // namespace
@@ -312,10 +322,12 @@ std::vector<std::string> prune_versions(const Share& share, const EnvironmentNam
     const Version& version = versions[i];
     attempt("cannot remove an old version", version.tarball, [&] {
       if (version.tarball == published || in_use(version)) return;
-      os::UniqueFd open_file(::open(share.path_of(version.tarball).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+      try {
+        removed.push_back(os::open_beneath(share.place_of(version.tarball), O_RDONLY));
+      } catch (const Error&) {  // then it takes the time that it takes
+      }
       share.remove(version);
       pruned.push_back(version.tarball);
-      if (open_file) removed.push_back(std::move(open_file));
     });
   }
   if (!removed.empty()) attempt("cannot close old versions beside", name.str(), [&] { std::thread([closing = std::move(removed)] {}).detach(); });

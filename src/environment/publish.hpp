@@ -3,6 +3,7 @@
 #pragma once
 #include <functional>
 #include <future>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ struct PublishProgress {
   std::uint64_t bytes = 0, total_bytes = 0;  // of "writing"; the total is an estimate
 };
 
+// The host's word for the archive as this version of its environment; nullopt: it gives none.
+using SignVersion = std::function<std::optional<Signature>(std::int64_t version, const Archive& archive)>;
+
 struct PublishOptions {
   int keep_versions = 1;
   size_t max_layers = 40;                 // more are squashed to one
@@ -27,6 +31,7 @@ struct PublishOptions {
   Compression compression = Compression::none;
   bool keep_image = false;                // tag it <prefix>/<name>:base in the daemon: a runner on this daemon uses it
   std::function<bool(const Version&)> in_use = [](const Version&) { return false; };  // never pruned
+  SignVersion sign = {};
   std::function<void(const PublishProgress&)> progress = [](const PublishProgress&) {};
 };
 

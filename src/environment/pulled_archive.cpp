@@ -73,7 +73,7 @@ void pause(milliseconds time, const CancelToken& cancel) {
 }  // namespace
 
 struct HostRegistry::Answer {
-  std::string body, digest, tarball;
+  std::string body, digest, tarball, signature;
 };
 
 HostRegistry::Answer HostRegistry::get(const EnvironmentName& name, const std::string& path, const CancelToken& cancel) const {
@@ -84,7 +84,7 @@ HostRegistry::Answer HostRegistry::get(const EnvironmentName& name, const std::s
   auto response = client.request("GET", fmt::format("/v2/{}/{}", name.str(), path), {}, options, cancel);
   check_answer(response, net::shown_host(url_));
   if (response.body.size() > kMaxJsonBytes) throw BadData(fmt::format("the registry of the host at {} answers with {}", net::shown_host(url_), human_bytes(response.body.size())));
-  return {std::move(response.body), header_of(response, "docker-content-digest"), header_of(response, "riverbox-tarball")};
+  return {std::move(response.body), header_of(response, "docker-content-digest"), header_of(response, "riverbox-tarball"), header_of(response, "riverbox-signature")};
 }
 
 std::unique_ptr<PulledArchive> HostRegistry::open(const EnvironmentName& name, const std::string& tag, const CancelToken& cancel) const {
@@ -96,6 +96,8 @@ std::unique_ptr<PulledArchive> HostRegistry::open(const EnvironmentName& name, c
     Answer document = get(name, "blobs/" + config.digest, cancel);
     if (Sha256::of(document.body).str() != config.digest) throw BadData("the config is damaged");
     auto image = describe_pulled(std::move(manifest.body), manifest.digest, std::move(document.body));
+    if (const size_t colon = manifest.signature.find(':'); colon != std::string::npos)
+      image.archive.signature = Signature{manifest.signature.substr(0, colon), manifest.signature.substr(colon + 1)};
     return std::unique_ptr<PulledArchive>(new PulledArchive(*this, name, std::move(manifest.tarball), std::move(image), nameless_file(spool_)));
   } catch (const BadData& error) {
     throw BadData(fmt::format("the registry of the host at {} has no usable image of '{}': {}", net::shown_host(url_), name.str(), error.fact()), error.next());

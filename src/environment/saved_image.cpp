@@ -11,9 +11,9 @@ constexpr size_t kRead = 1u << 20;
 
 }  // namespace
 
-SavedImage::SavedImage(docker::Engine& engine, const std::string& tag, const std::filesystem::path& final_path, const CancelToken& cancel,
+SavedImage::SavedImage(docker::Engine& engine, const std::string& tag, const os::Place& final_place, const CancelToken& cancel,
                        const std::function<void(std::uint64_t size_bytes)>& report)
-    : file_(std::make_unique<os::PendingFile>(final_path)), writer_(file_->fd(), file_->temporary_path()) {
+    : file_(std::make_unique<os::PendingFile>(final_place)), writer_(file_->fd(), file_->temporary_path()) {
   engine.save_image(tag, [&](std::string_view bytes) {
     cancel.check("packaging an environment");
     if (writer_.write(bytes)) report(writer_.size_bytes());

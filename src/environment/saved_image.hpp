@@ -14,8 +14,8 @@ namespace riverbox::environment {
 class SavedImage final : public LayerSource {
 public:
   // Blocking, long: the engine writes all layers to a folder of its own before the first byte. What comes is spooled to a hidden file beside
-  // `final_path` and checked on the way. Throws docker::ImageExportError, IoError, BadData, Cancelled, and what `report` throws.
-  SavedImage(docker::Engine& engine, const std::string& tag, const std::filesystem::path& final_path, const CancelToken& cancel,
+  // `final_place` and checked on the way. Throws docker::ImageExportError, IoError, BadData, Cancelled, and what `report` throws.
+  SavedImage(docker::Engine& engine, const std::string& tag, const os::Place& final_place, const CancelToken& cancel,
              const std::function<void(std::uint64_t size_bytes)>& report);
   const Archive& archive() const { return archive_; }
   // False: it has layers in a compression that is not read here. It can only be published as it is.

@@ -8,9 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <ctime>
-#include <functional>
 #include <limits>
 
 #include "base/error.hpp"
@@ -26,54 +24,21 @@ namespace {
 
 constexpr std::string_view kSuffix = ".tar";
 constexpr const char* kIndexFolder = ".riverbox";
-
-class Directory {
-public:
-  explicit Directory(const std::filesystem::path& path) : handle_(opendir(path.c_str())), error_(errno) {}
-  ~Directory() {
-    if (handle_) closedir(handle_);
-  }
-  Directory(const Directory&) = delete;
-  Directory& operator=(const Directory&) = delete;
-  explicit operator bool() const { return handle_ != nullptr; }
-  int error() const { return error_; }
-  int fd() const { return dirfd(handle_); }
-  // Null at the end.
-  const dirent* next() {
-    errno = 0;
-    return readdir(handle_);
-  }
-
-private:
-  DIR* handle_;
-  int error_;
-};
-
-// Calls `visit(directory, entry)` for every name. False: there is no such folder.
-bool for_each_entry(const std::filesystem::path& path, const std::function<void(Directory&, const dirent&)>& visit) {
-  Directory directory(path);
-  if (!directory) {
-    if (directory.error() == ENOENT || directory.error() == ENOTDIR) return false;
-    throw IoError(fmt::format("read the folder '{}'", path.string()), directory.error(), "Check the share and its permissions.");
-  }
-  while (const dirent* entry = directory.next()) visit(directory, *entry);
-  if (errno != 0) throw IoError(fmt::format("read the folder '{}'", path.string()), errno, "Check that the share is mounted and answers.");
-  return true;
-}
+constexpr const char* kReadOnly = "The share is read-only for this user: mount it writable on the host.";
 
 std::int64_t changed_ns(const struct stat& st) { return static_cast<std::int64_t>(st.st_mtim.tv_sec) * 1'000'000'000 + st.st_mtim.tv_nsec; }
 
 // Of a folder; 0: there is none.
-std::int64_t changed_ns(const std::filesystem::path& folder) {
-  struct stat st {};
-  return stat(folder.c_str(), &st) == 0 ? changed_ns(st) : 0;
+std::int64_t changed_ns(const os::Place& folder) {
+  const auto st = os::stat_beneath(folder);
+  return st ? changed_ns(*st) : 0;
 }
 
-// The size if it is a regular file (links count as what they lead to) with something in it, else 0.
-std::uint64_t size_of_file(const Directory& directory, const dirent& entry, std::int64_t* youngest_ns = nullptr) {
-  if (entry.d_type != DT_REG && entry.d_type != DT_LNK && entry.d_type != DT_UNKNOWN) return 0;
+// The size if it is a regular file with something in it, else 0. Links are nobody's version.
+std::uint64_t size_of_file(int folder_fd, const char* name, unsigned char type, std::int64_t* youngest_ns = nullptr) {
+  if (type != DT_REG && type != DT_UNKNOWN) return 0;
   struct stat st {};
-  if (fstatat(directory.fd(), entry.d_name, &st, 0) != 0 || !S_ISREG(st.st_mode)) return 0;
+  if (fstatat(folder_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode)) return 0;
   if (youngest_ns) *youngest_ns = std::max(*youngest_ns, changed_ns(st));
   return static_cast<std::uint64_t>(st.st_size);
 }
@@ -85,7 +50,7 @@ bool newer_first(const Version& a, const Version& b) {
 // The digest of an index without parsing it: for listings, where a wrong one would only be a wrong line on a screen. The keys
 // come in the order of writing (archive_index.cpp); the size ties the index to this file.
 std::string image_id_in_index(int folder_fd, const std::string& file_name, std::uint64_t tar_size_bytes) {
-  const os::UniqueFd fd(openat(folder_fd, file_name.c_str(), O_RDONLY | O_CLOEXEC));
+  const os::UniqueFd fd(openat(folder_fd, file_name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!fd) return {};
   char buffer[1024];
   const ssize_t n = pread(fd.get(), buffer, sizeof buffer, 0);
@@ -106,24 +71,31 @@ std::string image_id_in_index(int folder_fd, const std::string& file_name, std::
 
 std::string index_name(const std::string& tarball) { return tarball.substr(0, tarball.size() - kSuffix.size()) + ".json"; }
 
-void fill_image_ids(const std::filesystem::path& dir, Listing& listing) {
-  const os::UniqueFd folder(open((dir / kIndexFolder).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder) return;
+void fill_image_ids(const os::Place& folder, Listing& listing) {
+  os::UniqueFd indexes;
+  try {
+    indexes = os::open_folder(folder / kIndexFolder);
+  } catch (const IoError&) {  // none, then nothing is known without reading
+    return;
+  }
   for (auto& [name, versions] : listing) {
-    for (Version& version : versions) version.image_id = image_id_in_index(folder.get(), index_name(version.tarball), version.size_bytes);
+    for (Version& version : versions) version.image_id = image_id_in_index(indexes.get(), index_name(version.tarball), version.size_bytes);
   }
 }
 
-void unlink_if_there(const std::filesystem::path& path) {
-  if (unlink(path.c_str()) == 0 || errno == ENOENT || errno == ENOTDIR) return;
-  throw IoError(fmt::format("remove '{}'", path.string()), errno, "Check the permissions of the share.");
+os::Place place_below(const std::filesystem::path& folder, const std::filesystem::path& root) {
+  const auto below = root.empty() ? std::filesystem::path() : folder.lexically_normal().lexically_relative(root.lexically_normal());
+  if (below.empty() || below == "." || *below.begin() == "..") return {folder, {}};
+  return {root, below};
 }
 
 }  // namespace
 
-std::filesystem::path Share::index_path(const std::string& tarball) const {
+Share::Share(const std::filesystem::path& container_dir, const std::filesystem::path& shared_dir) : folder_(place_below(container_dir, shared_dir)), dir_(container_dir) {}
+
+os::Place Share::index_place(const std::string& tarball) const {
   const std::string stem = tarball.ends_with(kSuffix) ? tarball.substr(0, tarball.size() - kSuffix.size()) : tarball;
-  return dir_ / kIndexFolder / (stem + ".json");
+  return folder_ / kIndexFolder / (stem + ".json");
 }
 
 void Share::prepare() const {
@@ -132,32 +104,33 @@ void Share::prepare() const {
   if (stat(share.c_str(), &st) != 0) {
     throw IoError(fmt::format("use the share '{}'", share.string()), errno, "Mount it, or set [paths] shared_dir to a folder that exists.");
   }
-  for (const std::filesystem::path& folder : {dir_, dir_ / kIndexFolder}) {
-    if (mkdir(folder.c_str(), 0755) == 0) continue;
-    const int error = errno;
-    if (error == EEXIST && stat(folder.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) continue;
-    throw IoError(fmt::format("create the folder '{}'", folder.string()), error == EEXIST ? ENOTDIR : error,
-                  error == EROFS || error == EACCES ? "The share is read-only for this user: mount it writable on the host." : "Check the share.");
+  try {
+    if (folder_.below().empty() && mkdir(dir_.c_str(), 0755) != 0 && errno != EEXIST) throw IoError(fmt::format("create the folder '{}'", dir_.string()), errno, "Check the share.");
+    os::make_folders_beneath(folder_ / kIndexFolder);
+  } catch (const IoError& error) {
+    const int number = error.error_number();
+    if (number == EROFS || number == EACCES) throw IoError(fmt::format("create the folder '{}'", dir_.string()), number, kReadOnly);
+    throw;
   }
   if (access(dir_.c_str(), W_OK | X_OK) != 0) {
-    throw IoError(fmt::format("write to the folder '{}'", dir_.string()), errno, "The share is read-only for this user: mount it writable on the host.");
+    throw IoError(fmt::format("write to the folder '{}'", dir_.string()), errno, kReadOnly);
   }
 }
 
 Listing Share::read(bool with_image_ids, std::int64_t& youngest_ns) const {
   Listing listing;
-  const bool there = for_each_entry(dir_, [&](Directory& directory, const dirent& entry) {
-    auto parsed = parse_file_name(entry.d_name);
+  const bool there = os::for_each_name(folder_, [&](int folder_fd, const char* file, unsigned char type) {
+    auto parsed = parse_file_name(file);
     if (!parsed) return;
-    const std::uint64_t size_bytes = size_of_file(directory, entry, &youngest_ns);
-    if (size_bytes > 0) listing[std::move(parsed->first)].push_back({parsed->second, entry.d_name, size_bytes, {}});
+    const std::uint64_t size_bytes = size_of_file(folder_fd, file, type, &youngest_ns);
+    if (size_bytes > 0) listing[std::move(parsed->first)].push_back({parsed->second, file, size_bytes, {}});
   });
   if (!there) {
     throw NotFound(fmt::format("the folder of environments '{}' does not exist", dir_.string()),
                    "Check that the share is mounted and that [paths] shared_dir is right; create-tar makes the folder.");
   }
   for (auto& [name, versions] : listing) std::sort(versions.begin(), versions.end(), newer_first);
-  if (with_image_ids) fill_image_ids(dir_, listing);
+  if (with_image_ids) fill_image_ids(folder_, listing);
   return listing;
 }
 
@@ -167,7 +140,7 @@ Listing Share::list(bool with_image_ids) const {
 }
 
 std::shared_ptr<const Listing> Share::list(ListingCache& cache) const {
-  const ListingCache::Stamp stamp{changed_ns(dir_), changed_ns(dir_ / kIndexFolder)};
+  const ListingCache::Stamp stamp{changed_ns(folder_), changed_ns(folder_ / kIndexFolder)};
   {
     const std::lock_guard lock(cache.mutex_);
     if (cache.listing_ && cache.stamp_ == stamp) return cache.listing_;
@@ -186,15 +159,15 @@ std::vector<Version> Share::versions(const EnvironmentName& name) const {
   Listing listing;
   std::vector<Version>& versions = listing[name];
   const std::string prefix = name.str() + "-";
-  for_each_entry(dir_, [&](Directory& directory, const dirent& entry) {
-    if (!std::string_view(entry.d_name).starts_with(prefix)) return;
-    const auto parsed = parse_file_name(entry.d_name);
+  os::for_each_name(folder_, [&](int folder_fd, const char* file, unsigned char type) {
+    if (!std::string_view(file).starts_with(prefix)) return;
+    const auto parsed = parse_file_name(file);
     if (!parsed || parsed->first != name) return;
-    const std::uint64_t size_bytes = size_of_file(directory, entry);
-    if (size_bytes > 0) versions.push_back({parsed->second, entry.d_name, size_bytes, {}});
+    const std::uint64_t size_bytes = size_of_file(folder_fd, file, type);
+    if (size_bytes > 0) versions.push_back({parsed->second, file, size_bytes, {}});
   });
   std::sort(versions.begin(), versions.end(), newer_first);
-  fill_image_ids(dir_, listing);
+  fill_image_ids(folder_, listing);
   return versions;
 }
 
@@ -206,19 +179,19 @@ std::optional<Version> Share::newest(const EnvironmentName& name) const {
 
 void Share::remove(const Version& version) const {
   // The archive first: without it there is no version, whatever else is left.
-  unlink_if_there(path_of(version.tarball));
-  unlink_if_there(index_path(version.tarball));
+  os::unlink_beneath(place_of(version.tarball));
+  os::unlink_beneath(index_place(version.tarball));
 }
 
 void Share::remove_stale_temporaries(std::int64_t age_seconds) const {
   const std::int64_t now = time(nullptr);
-  for (const std::filesystem::path& folder : {dir_, dir_ / kIndexFolder}) {
-    for_each_entry(folder, [&](Directory& directory, const dirent& entry) {
-      if (!os::PendingFile::is_temporary_name(entry.d_name)) return;
+  for (const os::Place& folder : {folder_, folder_ / kIndexFolder}) {
+    os::for_each_name(folder, [&](int folder_fd, const char* file, unsigned char) {
+      if (!os::PendingFile::is_temporary_name(file)) return;
       struct stat st {};
-      if (fstatat(directory.fd(), entry.d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode)) return;
+      if (fstatat(folder_fd, file, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode)) return;
       if (now - st.st_mtime < age_seconds) return;
-      if (unlinkat(directory.fd(), entry.d_name, 0) == 0) log::info("environment", "removed an unfinished archive", {{"file", entry.d_name}});
+      if (unlinkat(folder_fd, file, 0) == 0) log::info("environment", "removed an unfinished archive", {{"file", file}});
     });
   }
 }

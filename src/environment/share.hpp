@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "environment/name.hpp"
+#include "os/beneath.hpp"
 
 namespace riverbox::environment {
 
@@ -39,10 +40,14 @@ private:
 
 class Share {
 public:
-  explicit Share(std::filesystem::path container_dir) : dir_(std::move(container_dir)) {}
+  // Beneath `shared_dir` no link is followed (os/beneath.hpp). A folder that lies elsewhere, or whose share is not said, is the administrator's itself, and only what is in it is not.
+  explicit Share(const std::filesystem::path& container_dir, const std::filesystem::path& shared_dir = {});
   const std::filesystem::path& dir() const { return dir_; }
-  std::filesystem::path path_of(const std::string& tarball) const { return dir_ / tarball; }
-  std::filesystem::path index_path(const std::string& tarball) const;  // <dir>/.riverbox/<tarball without .tar>.json
+  const os::Place& folder() const { return folder_; }
+  os::Place place_of(const std::string& tarball) const { return folder_ / tarball; }
+  os::Place index_place(const std::string& tarball) const;  // <dir>/.riverbox/<tarball without .tar>.json
+  std::filesystem::path path_of(const std::string& tarball) const { return place_of(tarball).path(); }  // for people
+  std::filesystem::path index_path(const std::string& tarball) const { return index_place(tarball).path(); }
 
   // Creates the folder. Throws IoError with advice for a missing or read-only share.
   void prepare() const;
@@ -63,7 +68,8 @@ public:
 private:
   // Adds the time of the youngest archive, ns.
   Listing read(bool with_image_ids, std::int64_t& youngest_ns) const;
-  std::filesystem::path dir_;
+  os::Place folder_;
+  std::filesystem::path dir_;  // the same, for messages
 };
 
 }  // namespace riverbox::environment

@@ -55,8 +55,8 @@ docker::Image load(docker::Engine& engine, const Archive& archive, const std::st
 }  // namespace
 
 Squashed squash(docker::Engine& engine, const std::string& container, const docker::Image& committed, const docker::Naming::Labels& labels, const std::string& tag,
-                const std::filesystem::path& final_path, Compression compression, const CancelToken& cancel, const std::function<void(std::uint64_t size_bytes)>& progress) {
-  Squashed squashed{std::make_unique<os::PendingFile>(final_path), {}, {}};
+                const os::Place& final_place, Compression compression, const CancelToken& cancel, const std::function<void(std::uint64_t size_bytes)>& progress) {
+  Squashed squashed{std::make_unique<os::PendingFile>(final_place), {}, {}};
   ArchiveBuilder builder(squashed.file->fd(), squashed.file->temporary_path(), compression, [&](std::uint64_t size_bytes) {
     cancel.check("squashing an environment");
     progress(size_bytes);

@@ -24,6 +24,6 @@ struct Squashed {
 // `container` does not run; `committed` is the image just made of it: its command, environment, user and labels stay, `labels` come on top. Blocking, long: the
 // whole environment is written once and loaded once. Throws docker::DockerError, IoError, Cancelled, and what `progress` throws.
 Squashed squash(docker::Engine& engine, const std::string& container, const docker::Image& committed, const docker::Naming::Labels& labels, const std::string& tag,
-                const std::filesystem::path& final_path, Compression compression, const CancelToken& cancel, const std::function<void(std::uint64_t size_bytes)>& progress);
+                const os::Place& final_place, Compression compression, const CancelToken& cancel, const std::function<void(std::uint64_t size_bytes)>& progress);
 
 }  // namespace riverbox::environment

@@ -20,7 +20,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kPoll{50};
+constexpr milliseconds kPoll{50}, kPatienceWithIndexes{3000};
 constexpr size_t kAskedVersions = 16;  // of the host, to find one that the daemon has
 constexpr std::chrono::minutes kPreparedFor{5};
 constexpr std::chrono::hours kKeptUnasked{1};  // an image of a single version
@@ -53,7 +53,7 @@ public:
       const Version& version = (*versions_)[at_++];
       if (version.tarball == tarball_) continue;
       try {
-        ArchiveFile file(share_.path_of(version.tarball), share_.index_path(version.tarball));
+        ArchiveFile file(share_.place_of(version.tarball), share_.index_place(version.tarball));
         file.read_documents();
         bytes_read_ += file.bytes_read();
         return file.archive();
@@ -83,9 +83,17 @@ auto keeping_the_old_image(const std::optional<docker::Image>& old, Work work) {
   }
 }
 
+void wait_for(const os::Place& file, const CancelToken& cancel) {
+  const auto give_up = std::chrono::steady_clock::now() + kPatienceWithIndexes;
+  while (!os::stat_beneath(file) && std::chrono::steady_clock::now() < give_up) {
+    cancel.check("looking for a signature");
+    std::this_thread::sleep_for(kPoll);
+  }
+}
+
 bool is_mounted(const Share& share) {
-  struct stat st {};
-  return stat(share.dir().c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+  const auto st = os::stat_beneath(share.folder());
+  return st && S_ISDIR(st->st_mode);
 }
 
 bool vanished(const IoError& error) { return error.error_number() == ENOENT || error.error_number() == ESTALE; }
@@ -249,7 +257,9 @@ SyncResult Syncer::sync_from_share(const Order& order, const CancelToken& cancel
 
 SyncResult Syncer::sync_version(const Order& order, const Version& version, const std::optional<docker::Image>& local, const CancelToken& cancel,
                                 const SyncCallback& progress) {
-  ArchiveFile file(share_.path_of(version.tarball), share_.index_path(version.tarball));
+  // NFS may show the archive before what was there first.
+  if (options_.signatures.requires_signature()) wait_for(share_.index_place(version.tarball), cancel);
+  ArchiveFile file(share_.place_of(version.tarball), share_.index_place(version.tarball));
   std::optional<Lease> lease;  // from the first byte of a load on: most often there is nothing to load
   OtherVersions others(share_, order.name, version.tarball);
   auto result = sync_file(order, version.tarball, file, [&] { return others.next(); }, local, cancel, [&](const SyncProgress& now) {
@@ -295,15 +305,16 @@ SyncResult Syncer::sync_file(const Order& order, const std::string& tarball, Arc
                              const std::optional<docker::Image>& local, const CancelToken& cancel, const SyncCallback& progress) {
   SyncResult result;
   result.tarball = tarball;
+  if (options_.signatures.is_signed_without_manifest(tarball, file.archive()) && !file.is_complete_tar()) file.forget_manifest();
   const auto is_up_to_date = [&] {
     result.bytes_read = file.bytes_read();
-    const Identity& wanted = file.archive().identity;
-    if (!needs_sync(local, wanted)) {
+    if (is_ours(local, file.archive())) {
       result.image_id = local->id;
     } else if (order.exactly) {  // most often the newest one is asked for by its number
       const auto newest = engine_.find_image(naming_.environment_image(order.name.str()));
-      if (!needs_sync(newest, wanted)) result.image_id = newest->id;
+      if (is_ours(newest, file.archive())) result.image_id = newest->id;
     }
+    if (!result.image_id.empty() && options_.signatures.requires_signature()) options_.signatures.pass(tarball, file.archive());
     return !result.image_id.empty();
   };
   if (is_up_to_date()) return result;
@@ -313,7 +324,7 @@ SyncResult Syncer::sync_file(const Order& order, const std::string& tarball, Arc
 
   const auto begun = std::chrono::steady_clock::now();
   untag_arrivals(order.name);  // before another image takes the tag of theirs: with its last tag an image goes
-  const LoadReport report = Loader(engine_, present_, order.tag, local).load(file, others, cancel, progress);
+  const LoadReport report = Loader(engine_, present_, order.tag, local, options_.signatures).load(file, others, cancel, progress);
   {
     const std::lock_guard lock(mutex_);
     untidy_.insert(order.name);
@@ -335,6 +346,14 @@ SyncResult Syncer::sync_file(const Order& order, const std::string& tarball, Arc
   result.took = std::chrono::steady_clock::now() - begun;
   if (options_.loaded) options_.loaded(result);
   return result;
+}
+
+// Where signatures are required, what the image does when it runs counts as well, not only its files: an image may be from before they were. A containerd store tells of it only
+// where there is an OCI manifest.
+bool Syncer::is_ours(const std::optional<docker::Image>& image, const Archive& archive) {
+  if (needs_sync(image, archive.identity)) return false;
+  if (!options_.signatures.requires_signature() || image->id == archive.config_digest || image->id == archive.manifest_digest) return true;
+  return archive.manifest_digest.empty() && engine_.containerd_store();
 }
 
 void Syncer::tidy_up() {

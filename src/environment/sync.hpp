@@ -19,6 +19,7 @@
 #include "environment/present.hpp"
 #include "environment/pulled_archive.hpp"
 #include "environment/share.hpp"
+#include "environment/signatures.hpp"
 
 namespace riverbox::environment {
 
@@ -40,6 +41,8 @@ struct SyncOptions {
   std::filesystem::path memory = {};
   // Where archives come from that the share does not show; null: then there are none.
   std::shared_ptr<const HostRegistry> host = {};
+  // Which versions are loaded at all.
+  SignatureGate signatures = {};
   // Called after each load, on the thread of a caller: it is time for tidy_up().
   std::function<void(const SyncResult&)> loaded = {};
 };
@@ -77,6 +80,7 @@ private:
   // Brings what the file describes into the daemon.
   SyncResult sync_file(const Order& order, const std::string& tarball, ArchiveFile& file, const NextKnownVersion& others,
                        const std::optional<docker::Image>& local, const CancelToken& cancel, const SyncCallback& progress);
+  bool is_ours(const std::optional<docker::Image>& image, const Archive& archive);
   void remove_old_versions(const EnvironmentName& name);
   void untag_arrivals(const EnvironmentName& name);
   docker::Engine& engine_;

@@ -32,9 +32,10 @@ NotFound no_such_environment(const Share& share, const EnvironmentName& name) {
 
 std::optional<Version> version_on_share(const Share& share, const EnvironmentName& name, const std::string& tarball) {
   const auto parsed = Share::parse_file_name(tarball);
-  struct stat st {};
-  if (!parsed || parsed->first != name || stat(share.path_of(tarball).c_str(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0) return std::nullopt;
-  return Version{parsed->second, tarball, static_cast<std::uint64_t>(st.st_size), {}};
+  if (!parsed || parsed->first != name) return std::nullopt;
+  const auto st = os::stat_beneath(share.place_of(tarball));
+  if (!st || !S_ISREG(st->st_mode) || st->st_size == 0) return std::nullopt;
+  return Version{parsed->second, tarball, static_cast<std::uint64_t>(st->st_size), {}};
 }
 
 // Asks again for a while: a name that is new on the server may be unknown here for a moment.

@@ -71,7 +71,7 @@ private:
 };
 
 struct OpenVersion {
-  explicit OpenVersion(const std::filesystem::path& path) : tar(path), fd(os::open_read(path)), archive(read_archive(path)) {}
+  explicit OpenVersion(const os::Place& place) : tar(place.path()), fd(open_archive_file(place)), archive(read_archive(fd.get(), tar)) {}
   std::filesystem::path tar;
   os::UniqueFd fd;  // stays readable when the version is pruned meanwhile
   Archive archive;
@@ -79,7 +79,7 @@ struct OpenVersion {
 
 class Comparison {
 public:
-  Comparison(const std::filesystem::path& a, const std::filesystem::path& b, const DiffOptions& options, const CancelToken& cancel)
+  Comparison(const os::Place& a, const os::Place& b, const DiffOptions& options, const CancelToken& cancel)
       : a_(a), b_(b), options_(options), cancel_(cancel), common_(common_layers(a_.archive, b_.archive)), table_(options.max_paths) {}
 
   VersionDiff run() {
@@ -309,7 +309,7 @@ size_t common_layers(const Archive& a, const Archive& b) {
   return static_cast<size_t>(std::mismatch(x.begin(), x.end(), y.begin(), y.end()).first - x.begin());
 }
 
-VersionDiff diff_archives(const std::filesystem::path& a, const std::filesystem::path& b, const DiffOptions& options, const CancelToken& cancel) {
+VersionDiff diff_archives(const os::Place& a, const os::Place& b, const DiffOptions& options, const CancelToken& cancel) {
   return Comparison(a, b, options, cancel).run();
 }
 

@@ -67,6 +67,6 @@ struct DiffOptions {
 size_t common_layers(const Archive& a, const Archive& b);
 
 // Throws what read_archive() throws; a layer that cannot be read is a note.
-VersionDiff diff_archives(const std::filesystem::path& a, const std::filesystem::path& b, const DiffOptions& options, const CancelToken& cancel);
+VersionDiff diff_archives(const os::Place& a, const os::Place& b, const DiffOptions& options, const CancelToken& cancel);
 
 }  // namespace riverbox::environment

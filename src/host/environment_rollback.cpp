@@ -23,7 +23,7 @@ Environments::Rollback Environments::roll_back(const EnvironmentName& name, cons
   if (container) renew_container(name, version, progress);
   if (!out.was_newest) {
     progress({"publishing", version.size_bytes, version.size_bytes});
-    out.version = environment::republish(share_, name, version, {});
+    out.version = environment::republish(share_, name, version, [&](std::int64_t number, environment::Archive archive) { return sign_again(out, name, version, number, std::move(archive)); }, {});
     out.pruned = environment::prune_versions(share_, name, packaging_->keep_versions, out.version.tarball,
                                              [&](const environment::Version& old) { return options_.in_use(name, old); });
   }
@@ -32,14 +32,26 @@ Environments::Rollback Environments::roll_back(const EnvironmentName& name, cons
   return out;
 }
 
+// The host vouches only for what it has vouched for before: what lies on the share may be somebody else's.
+std::optional<environment::Signature> Environments::sign_again(Rollback& rollback, const EnvironmentName& name, const environment::Version& version, std::int64_t number,
+                                                               environment::Archive archive) const {
+  if (!options_.keys) return std::nullopt;
+  archive.signature = environment::read_signature(share_.index_place(version.tarball));
+  rollback.signature = options_.keys->trusted()->examine(name, version.timestamp, archive);
+  if (rollback.signature == environment::SignatureState::valid) return options_.keys->sign(name, number, archive);
+  log::warning("host", "going back to a version that the host does not vouch for; the new one is not signed either",
+               {{"tarball", version.tarball}, {"signature", std::string(environment::to_string(rollback.signature))}});
+  return std::nullopt;
+}
+
 // The image comes first, which takes long and can fail; then the container is exchanged as create-tar does it.
 void Environments::renew_container(const EnvironmentName& name, const environment::Version& version, const StepCallback& progress) {
-  environment::ArchiveFile file(share_.path_of(version.tarball), share_.index_path(version.tarball));
+  environment::ArchiveFile file(share_.place_of(version.tarball), share_.index_place(version.tarball));
   file.read_documents();
   environment::PresentLayers present(engine_);
   const std::string tag = naming_.environment_image(name.str(), "rollback");
   const std::optional<docker::Image> none;
-  environment::Loader loader(engine_, present, tag, none);
+  environment::Loader loader(engine_, present, tag, none, options_.signatures);
   const auto loaded = loader.load(file, [] { return std::nullopt; }, {},
                                   [&](const environment::SyncProgress& p) { progress({p.step, p.bytes, p.total_bytes}); });
   environment::Loader::untag(engine_, loaded.arrival_tag);

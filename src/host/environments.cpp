@@ -190,6 +190,7 @@ environment::Published Environments::create_tar(const std::string& text, bool sq
   options.squash = squash;
   options.compression = packaging->compression;
   options.keep_image = options_.keep_image;
+  if (options_.keys) options.sign = [&](std::int64_t version, const environment::Archive& archive) { return std::optional(options_.keys->sign(found.name, version, archive)); };
   options.in_use = [&](const environment::Version& version) { return options_.in_use(found.name, version); };
   options.progress = [&](const environment::PublishProgress& p) { progress({p.step, p.bytes, p.total_bytes}); };
   environment::Publisher publisher(engine_, naming_, share_);

@@ -16,6 +16,7 @@
 #include "docker/naming.hpp"
 #include "environment/publish.hpp"
 #include "environment/share.hpp"
+#include "host/version_keys.hpp"
 #include "store/host_store.hpp"
 #include "terminal/shell.hpp"
 
@@ -56,7 +57,9 @@ public:
   };
   struct Options {
     Packaging packaging;
-    bool keep_image = false;  // a runner uses this daemon too
+    bool keep_image = false;                     // a runner uses this daemon too
+    const VersionKeys* keys = nullptr;           // null: versions are not signed
+    environment::SignatureGate signatures = {};  // for what is loaded here
     // Whether this version must not be pruned.
     std::function<bool(const EnvironmentName&, const environment::Version&)> in_use = [](const EnvironmentName&, const environment::Version&) { return false; };
     TellEvent tell = [](std::string_view, const std::string&, const std::string&) {};
@@ -78,6 +81,7 @@ public:
     bool was_newest = false;          // then there is no new one
     bool container = false;           // made again, too
     std::vector<std::string> pruned;
+    environment::SignatureState signature = environment::SignatureState::none;  // of the older one; the new one is signed if it is valid
   };
   // Makes an older version the newest again; with `container`, the environment container too: what it held since is gone. It waits for its turn
   // as create_tar does, and on any error nothing has changed.
@@ -96,6 +100,8 @@ private:
   void tell_published(std::string_view action, const EnvironmentName& name, const environment::Version& version, const std::vector<std::string>& pruned);
   void undo_interrupted(const store::PublicationRecord& publication);
   void renew_container(const EnvironmentName& name, const environment::Version& version, const StepCallback& progress);
+  std::optional<environment::Signature> sign_again(Rollback& rollback, const EnvironmentName& name, const environment::Version& version, std::int64_t number,
+                                                   environment::Archive archive) const;
   class Turn;  // one create-tar or rollback of an environment at a time
 
   docker::Engine& engine_;

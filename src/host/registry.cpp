@@ -86,16 +86,17 @@ void Registry::remember(const std::string& tarball, const ImagePtr& image) {
 }
 
 Registry::ImagePtr Registry::describe(const Version& version, bool may_read_layers) {
-  const auto path = share_.path_of(version.tarball);
+  const os::Place place = share_.place_of(version.tarball);
+  const auto path = place.path();
   const auto still_known = [&](int fd) {
     auto image = known(version.tarball);
     return image && image->file == state_of(fd, path) ? image : nullptr;
   };
   if (known(version.tarball)) {
-    const os::UniqueFd fd = os::open_read(path);
+    const os::UniqueFd fd = environment::open_archive_file(place);
     if (auto image = still_known(fd.get())) return image;
   }
-  environment::ArchiveFile file(path, share_.index_path(version.tarball));
+  environment::ArchiveFile file(place, share_.index_place(version.tarball));
   const FileState state = state_of(file.fd(), path);
   file.read_documents();
   const bool reads_layers = environment::needs_layer_digests(file);
@@ -172,7 +173,7 @@ std::optional<Registry::Manifest> Registry::manifest(const std::string& name_tex
   }
   if (!found.image) throw no_manifest(name, reference_text, versions);
   const RegistryImage& image = found.image->image;
-  return Manifest{image.manifest, image.media_type, image.digest, found.version.tarball};
+  return Manifest{image.manifest, image.media_type, image.digest, found.version.tarball, environment::read_signature(share_.index_place(found.version.tarball))};
 }
 
 std::optional<Registry::Blob> Registry::blob(const std::string& name_text, const std::string& digest_text, bool may_read_layers) {
@@ -186,9 +187,10 @@ std::optional<Registry::Blob> Registry::blob(const std::string& name_text, const
                          "A version that was deleted meanwhile takes its blobs with it: pull again.");
   };
   if (!found.image) throw unknown();
-  Blob blob{{}, share_.path_of(found.version.tarball), found.image->image.find(digest)->span};
+  const os::Place place = share_.place_of(found.version.tarball);
+  Blob blob{{}, place.path(), found.image->image.find(digest)->span};
   try {
-    blob.fd = os::open_read(blob.path);
+    blob.fd = environment::open_archive_file(place);
   } catch (const IoError& error) {
     if (vanished(error)) throw unknown();
     throw;

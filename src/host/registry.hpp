@@ -41,6 +41,7 @@ public:
 
   struct Manifest {
     std::string bytes, media_type, digest, tarball;
+    std::optional<environment::Signature> signature;  // of the version; a manifest that was made up here is not in it
   };
   // nullopt: only reading whole layers can tell; ask again with `may_read_layers` where that may take minutes. Throws RegistryError, IoError, BadData.
   std::optional<Manifest> manifest(const std::string& name, const std::string& reference, bool may_read_layers);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/error.hpp"
 #include "base/log.hpp"
 
 namespace riverbox::host {
@@ -34,15 +35,15 @@ bool Retention::remove_tasks(WallTime now) const {
 }
 
 // Of every attempt, and as the record names them: other programs may have named them otherwise.
-std::vector<std::filesystem::path> Retention::files_of(const store::TaskRecord& task) const {
+std::vector<os::Place> Retention::files_of(const store::TaskRecord& task) const {
   std::vector<std::string> names{task.spec.stdout_file, task.spec.stderr_file};
   for (int attempt = 1; attempt <= task.spec.attempt; ++attempt)
     for (const bool is_stderr : {false, true}) names.push_back(log_file_(task.spec.id, attempt, is_stderr));
-  std::vector<std::filesystem::path> files;
+  std::vector<os::Place> files;
   for (const std::string& name : names) {
     const auto relative = std::filesystem::path(name).lexically_normal();
     if (relative.empty() || relative.is_absolute() || relative.begin()->native() == "..") continue;  // never outside of the share
-    files.push_back(shared_dir_ / relative);
+    files.emplace_back(shared_dir_, relative);
   }
   return files;
 }
@@ -58,15 +59,13 @@ std::vector<TaskId> Retention::remove_output(const std::vector<store::TaskRecord
   for (const auto& task : tasks) {
     bool all_gone = true;
     for (const auto& file : files_of(task)) {
-      error.clear();
-      std::filesystem::remove(file, error);
-      if (!error && file.parent_path().filename() == task.spec.id.str()) {  // a folder of its own: gone with the last of its files
-        std::error_code not_empty;
-        std::filesystem::remove(file.parent_path(), not_empty);
+      try {
+        os::unlink_beneath(file);
+        if (file.parent().name() == task.spec.id.str()) os::remove_folder_beneath(file.parent());  // its own: gone with the last of its files
+      } catch (const IoError& problem) {
+        all_gone = false;
+        trouble = problem.fact();
       }
-      if (!error) continue;
-      all_gone = false;
-      trouble = file.string() + ": " + error.message();
     }
     if (all_gone) removed.push_back(task.spec.id);
   }

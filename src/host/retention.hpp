@@ -6,6 +6,7 @@
 
 #include "base/time.hpp"
 #include "host/tasks.hpp"
+#include "os/beneath.hpp"
 #include "store/host_store.hpp"
 
 namespace riverbox::host {
@@ -33,7 +34,7 @@ public:
 private:
   // The end of tasks that are due; empty: none is.
   std::string before(WallTime now, std::chrono::hours age) const;
-  std::vector<std::filesystem::path> files_of(const store::TaskRecord& task) const;
+  std::vector<os::Place> files_of(const store::TaskRecord& task) const;
 
   store::TaskRepository& repository_;
   const std::filesystem::path shared_dir_;

@@ -29,7 +29,7 @@ std::vector<Version> versions_of(const environment::Share& share, const Environm
 std::string image_id_of(const environment::Share& share, const Version& version) {
   if (!version.image_id.empty()) return version.image_id;
   try {
-    return environment::read_archive(share.path_of(version.tarball)).config_digest;
+    return environment::read_archive(share.place_of(version.tarball)).config_digest;
   } catch (const Error&) {
     return {};  // damaged, or gone meanwhile: it has no ID by which it could be meant
   }
@@ -83,12 +83,10 @@ bool same_facts(const environment::Archive& a, const environment::Archive& b) {
 }
 
 // An index that is older than its archive counts for nothing (docs/archive-format.md).
-bool is_younger(const std::filesystem::path& file, const std::filesystem::path& other) {
-  std::error_code error;
-  const auto a = std::filesystem::last_write_time(file, error);
-  if (error) return false;
-  const auto b = std::filesystem::last_write_time(other, error);
-  return !error && a > b;
+bool is_younger(const environment::Share& share, const std::string& tarball) {
+  const auto changed = [](const struct stat& st) { return std::pair(st.st_mtim.tv_sec, st.st_mtim.tv_nsec); };
+  const auto tar = os::stat_beneath(share.place_of(tarball)), index = os::stat_beneath(share.index_place(tarball));
+  return tar && index && changed(*tar) > changed(*index);
 }
 
 }  // namespace
@@ -117,11 +115,12 @@ std::vector<VersionFacts> Versions::list(const std::string& text) const {
   for (const Version& version : versions_of(share_, name)) {
     VersionFacts facts{.version = version, .newest = out.empty(), .pinned = pins_.is_pinned(version)};
     try {
-      auto archive = environment::open_archive(share_.path_of(version.tarball), share_.index_path(version.tarball));
+      auto archive = environment::open_archive(share_.place_of(version.tarball), share_.index_place(version.tarball));
       facts.version.image_id = archive.config_digest;
       facts.created = archive.identity.created;
       facts.fingerprint = environment::fingerprint(archive.identity);
       facts.layers = archive.layers.size();
+      facts.signature = signature_of(name, version, archive);
       if (younger) out[younger_row].own_bytes = own_bytes(*younger, environment::common_layers(archive, *younger));
       younger = std::move(archive);
       younger_row = out.size();
@@ -149,7 +148,7 @@ std::string Versions::fingerprint(const std::string& tarball) {
     if (const auto known = fingerprints_.find(tarball); known != fingerprints_.end()) return known->second;
   }
   try {
-    std::string found = environment::fingerprint(environment::open_archive(share_.path_of(tarball), share_.index_path(tarball)).identity);
+    std::string found = environment::fingerprint(environment::open_archive(share_.place_of(tarball), share_.index_place(tarball)).identity);
     const std::lock_guard lock(fingerprints_mutex_);
     if (fingerprints_.size() >= kMany) fingerprints_.clear();
     return fingerprints_[tarball] = std::move(found);
@@ -163,7 +162,7 @@ VersionComparison Versions::diff(const std::string& text, const std::string& a, 
   const auto versions = versions_of(share_, name);
   VersionComparison out{.a = choose(share_, name, versions, a), .b = choose(share_, name, versions, b), .diff = {}};
   for (Version* version : {&out.a, &out.b}) version->image_id = image_id_of(share_, *version);
-  out.diff = environment::diff_archives(share_.path_of(out.a.tarball), share_.path_of(out.b.tarball), {}, cancel);
+  out.diff = environment::diff_archives(share_.place_of(out.a.tarball), share_.place_of(out.b.tarball), {}, cancel);
   return out;
 }
 
@@ -188,6 +187,31 @@ std::string Versions::reason_to_stay(const EnvironmentName& name, const Version&
   if (const auto reader = environment::lease_holder(share_, version.tarball))  // also one that loads it for such a task: then the task is the reason
     return fmt::format("version {} of '{}' is being read by {}", version.timestamp, name.str(), printable(*reader, 100));
   return {};
+}
+
+environment::SignatureState Versions::signature_of(const EnvironmentName& name, const Version& version, const environment::Archive& archive) const {
+  return keys_ ? keys_->trusted()->examine(name, version.timestamp, archive) : environment::SignatureState::none;
+}
+
+Versions::Signed Versions::sign(const std::string& text, const std::string& which, const StepCallback& progress, const CancelToken& cancel) {
+  if (!keys_) throw Conflict("this host has no key");
+  const auto name = EnvironmentName::parse(text);
+  const Version version = choose(share_, name, versions_of(share_, name), which);
+  const os::Place index = share_.index_place(version.tarball);
+  auto archive = environment::verify_archive(share_.place_of(version.tarball), cancel, [&](std::uint64_t bytes, std::chrono::nanoseconds) {
+    progress({"reading " + version.tarball, bytes, version.size_bytes});
+  });
+  archive.signature = environment::read_signature(index);
+  Signed out{.version = version};
+  out.version.image_id = archive.config_digest;
+  if (archive.signature && archive.signature->key_id == keys_->own().id() && signature_of(name, version, archive) == environment::SignatureState::valid) return out;
+  archive.signature = keys_->sign(name, version.timestamp, archive);
+  std::lock_guard lock(changing_);
+  if (!os::stat_beneath(share_.place_of(version.tarball))) throw NotFound(fmt::format("'{}' was deleted meanwhile", version.tarball));
+  environment::write_index(index, archive);
+  out.changed = true;
+  log::info("host", "version signed", {{"environment", name.str()}, {"tarball", version.tarball}, {"image", archive.config_digest}, {"key", keys_->own().id()}});
+  return out;
 }
 
 std::vector<Version> Versions::remove(const std::string& text, const Removal& removal) {
@@ -256,7 +280,7 @@ Verification Versions::verify(const std::optional<std::string>& text, const Step
 
 bool Versions::verify_one(VerifiedVersion& one, const environment::ReadWatch& watch, const CancelToken& cancel) const {
   const log::Scope scope("environment", one.environment);
-  const auto tar = share_.path_of(one.version.tarball), index = share_.index_path(one.version.tarball);
+  const auto tar = share_.place_of(one.version.tarball), index = share_.index_place(one.version.tarball);
   environment::Archive archive;
   try {
     archive = environment::verify_archive(tar, cancel, watch);
@@ -272,8 +296,10 @@ bool Versions::verify_one(VerifiedVersion& one, const environment::ReadWatch& wa
   }
   one.version.image_id = archive.config_digest;
   one.fingerprint = environment::fingerprint(archive.identity);
+  archive.signature = environment::read_signature(index);
+  one.signature = signature_of(EnvironmentName::parse(one.environment), one.version, archive);
   const auto known = environment::read_index(index, archive.size_bytes);
-  if (known && same_facts(*known, archive) && !is_younger(tar, index)) return true;
+  if (known && same_facts(*known, archive) && !is_younger(share_, one.version.tarball)) return true;
   try {
     environment::write_index(index, archive);
     one.index = VerifiedVersion::Index::rewritten;

@@ -14,6 +14,7 @@
 #include "environment/share.hpp"
 #include "environment/version_diff.hpp"
 #include "host/environments.hpp"
+#include "host/version_keys.hpp"
 #include "store/host_store.hpp"
 
 namespace riverbox::host {
@@ -26,6 +27,7 @@ struct VersionFacts {
   size_t layers = 0;
   std::uint64_t own_bytes = 0;  // of the layers that the next older version does not have
   std::string fingerprint;      // of the image, as nodes name what they hold
+  environment::SignatureState signature = environment::SignatureState::none;
 };
 
 struct VersionComparison {
@@ -40,6 +42,7 @@ struct VerifiedVersion {
   enum class Index { unchanged, rewritten, not_written } index = Index::unchanged;
   std::string index_problem;  // not_written: why
   std::string fingerprint;    // of the image; empty when it is damaged
+  environment::SignatureState signature = environment::SignatureState::none;
 };
 
 // "There are 1795302612 (newest), 1795302000 and 3 older ones." Needs one at least.
@@ -53,7 +56,9 @@ struct Verification {
 
 class Versions {
 public:
-  Versions(environment::Share share, store::TaskRepository& tasks, TellEvent tell) : share_(std::move(share)), pins_(share_), tasks_(tasks), tell_(std::move(tell)) {}
+  // `keys` null: nothing is signed.
+  Versions(environment::Share share, store::TaskRepository& tasks, TellEvent tell, const VersionKeys* keys = nullptr)
+      : share_(std::move(share)), pins_(share_), tasks_(tasks), tell_(std::move(tell)), keys_(keys) {}
 
   // Newest first. Throws NotFound when there is none.
   std::vector<VersionFacts> list(const std::string& name) const;
@@ -70,6 +75,13 @@ public:
   // Why this version must stay: it is pinned, being read, or a task that is not finished wants it. Empty: nothing speaks against its going.
   std::string reason_to_stay(const EnvironmentName& name, const environment::Version& version, bool newest) const;
 
+  struct Signed {
+    environment::Version version;
+    bool changed = false;  // else it was signed with the host's key before
+  };
+  // The host vouches for a version that somebody else has made. Every byte is read and compared before. Throws BadData for one that is damaged, Conflict when the host has no key, Cancelled.
+  Signed sign(const std::string& name, const std::string& which, const StepCallback& progress, const CancelToken& cancel);
+
   struct Removal {
     std::optional<std::string> which;  // nullopt: the only one there is
     bool all = false, force = false;
@@ -85,6 +97,7 @@ public:
   Verification verify(const std::optional<std::string>& name, const StepCallback& progress, const CancelToken& cancel) const;
 
 private:
+  environment::SignatureState signature_of(const EnvironmentName& name, const environment::Version& version, const environment::Archive& archive) const;
   // False: it was deleted meanwhile.
   bool verify_one(VerifiedVersion& one, const environment::ReadWatch& watch, const CancelToken& cancel) const;
 
@@ -92,6 +105,7 @@ private:
   environment::Pins pins_;
   store::TaskRepository& tasks_;
   TellEvent tell_;
+  const VersionKeys* const keys_;
   std::mutex fingerprints_mutex_;
   std::map<std::string, std::string> fingerprints_;  // by tarball: a version never changes
   std::mutex changing_;  // pins and removals: a version that is being pinned is not removed

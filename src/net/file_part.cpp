@@ -9,18 +9,17 @@
 
 namespace riverbox::net {
 
-FilePart open_part(std::filesystem::path path, const PartRequest& request) {
+FilePart open_part(const os::Place& file, const PartRequest& request) {
   FilePart part;
-  part.path = std::move(path);
+  part.path = file.path();
   try {
-    part.fd = os::open_at(part.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    part.fd = os::open_beneath(file, O_RDONLY);
   } catch (const IoError& error) {
     if (error.error_number() != ENOENT) throw;
   }
   if (part.fd) {
     struct stat status {};
     if (fstat(part.fd.get(), &status) != 0) throw IoError("inspect " + part.path.string(), errno);
-    if (!S_ISREG(status.st_mode)) throw Conflict(part.path.string() + " is not a regular file");
     part.whole_bytes = static_cast<std::uint64_t>(status.st_size);
   }
   if (request.last_lines && part.whole_bytes > 0) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "net/range.hpp"
+#include "os/beneath.hpp"
 #include "os/fd.hpp"
 
 namespace riverbox::net {
@@ -22,7 +23,7 @@ struct FilePart {
   RangeWish wish;
 };
 
-// Follows no symlink. Throws IoError; Conflict for what is no regular file, because that may hang its reader. Blocking.
-FilePart open_part(std::filesystem::path path, const PartRequest& request);
+// Follows no link beneath the root of `file`. Throws IoError; Conflict for what is no regular file, because that may hang its reader. Blocking.
+FilePart open_part(const os::Place& file, const PartRequest& request);
 
 }  // namespace riverbox::net

@@ -26,39 +26,44 @@ std::filesystem::path temporary_name(const std::filesystem::path& final_path) {
 
 }  // namespace
 
-PendingFile::PendingFile(std::filesystem::path final_path, mode_t mode) : temporary_(temporary_name(final_path)) {
-  fd_ = open_at(temporary_, O_RDWR | O_CREAT | O_EXCL, mode);
+PendingFile::PendingFile(const Place& final_place, mode_t mode)
+    : final_(final_place.path()), temporary_(temporary_name(final_)), folder_(open_folder(final_place.parent())) {
+  do {
+    fd_.reset(::openat(folder_.get(), temporary_.filename().c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
+  } while (!fd_ && errno == EINTR);  // NFS mounted with intr
+  if (!fd_) throw IoError(fmt::format("create {}", temporary_.string()), errno, errno == ENOSPC || errno == EDQUOT ? "Free some space and try again." : "");
 }
 
 PendingFile::~PendingFile() {
-  if (!published_) ::unlink(temporary_.c_str());  // while the descriptor is open: nobody else can have the name
+  if (!published_) ::unlinkat(folder_.get(), temporary_.filename().c_str(), 0);  // while the descriptor is open: nobody else can have the name
 }
 
 void PendingFile::sync() { sync_to_disk(fd_.get(), temporary_); }
 
-void PendingFile::publish(const std::filesystem::path& final_path) {
+void PendingFile::publish() {
   struct stat ours {};
   if (::fstat(fd_.get(), &ours) != 0) throw IoError("examine " + temporary_.string(), errno);
-  sync_and_close(std::move(fd_), final_path);
-  if (::rename(temporary_.c_str(), final_path.c_str()) != 0) {
+  sync_and_close(std::move(fd_), final_);
+  const std::string from = temporary_.filename().string(), to = final_.filename().string();
+  if (::renameat(folder_.get(), from.c_str(), folder_.get(), to.c_str()) != 0) {
     const int error = errno;
     // An NFS server that restarts may have done the rename and lost its reply; the repeated call then finds no source.
     struct stat there {};
-    const bool done = error == ENOENT && ::stat(final_path.c_str(), &there) == 0 && there.st_ino == ours.st_ino && there.st_dev == ours.st_dev;
-    if (!done) throw IoError(fmt::format("rename {} to {}", temporary_.string(), final_path.string()), error);
+    const bool done = error == ENOENT && ::fstatat(folder_.get(), to.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 && there.st_ino == ours.st_ino && there.st_dev == ours.st_dev;
+    if (!done) throw IoError(fmt::format("rename {} to {}", temporary_.string(), final_.string()), error);
   }
   published_ = true;
-  fsync_dir(final_path.parent_path());
+  fsync_folder(folder_.get(), final_.parent_path());
 }
 
 bool PendingFile::is_temporary_name(std::string_view file_name) {
   return file_name.size() > kPrefix.size() + kSuffix.size() && file_name.starts_with(kPrefix) && file_name.ends_with(kSuffix);
 }
 
-void write_atomically(const std::filesystem::path& path, std::string_view bytes, mode_t mode) {
-  PendingFile file(path, mode);
-  write_all(file.fd(), bytes, path);
-  file.publish(path);
+void write_atomically(const Place& place, std::string_view bytes, mode_t mode) {
+  PendingFile file(place, mode);
+  write_all(file.fd(), bytes, file.temporary_path());
+  file.publish();
 }
 
 }  // namespace riverbox::os

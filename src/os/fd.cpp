@@ -51,13 +51,17 @@ UniqueFd open_read(const std::filesystem::path& path) { return open_at(path, O_R
 
 std::string read_file(const std::filesystem::path& path, size_t max_bytes) {
   const UniqueFd fd = open_read(path);
+  return read_file(fd.get(), max_bytes, path);
+}
+
+std::string read_file(int fd, size_t max_bytes, const std::filesystem::path& path) {
   std::string content;
   // The size that stat tells is 0 for /proc and /sys: read until the end instead.
   constexpr size_t kChunk = 64 << 10;
   for (;;) {
     const size_t before = content.size();
     content.resize(before + kChunk);
-    const ssize_t n = ::read(fd.get(), content.data() + before, kChunk);
+    const ssize_t n = ::read(fd, content.data() + before, kChunk);
     const int error = errno;
     content.resize(before + (n > 0 ? static_cast<size_t>(n) : 0));
     if (n < 0 && error == EINTR) continue;
@@ -130,8 +134,12 @@ std::uint64_t copy_range(int from, int to, std::uint64_t offset, std::uint64_t s
 void fsync_dir(const std::filesystem::path& dir) {
   const std::filesystem::path place = dir.empty() ? "." : dir;
   const UniqueFd fd = open_at(place, O_RDONLY | O_DIRECTORY);
+  fsync_folder(fd.get(), place);
+}
+
+void fsync_folder(int fd, const std::filesystem::path& path_for_message) {
   // Some network and FUSE file systems cannot sync a folder; there is nothing more to do for them.
-  if (::fsync(fd.get()) != 0 && errno != EINVAL && errno != ENOTSUP) fail("sync the folder", place, errno);
+  if (::fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP) fail("sync the folder", path_for_message, errno);
 }
 
 void sync_to_disk(int fd, const std::filesystem::path& path_for_message) {

@@ -23,7 +23,7 @@ constexpr auto kRemovalTries = std::chrono::seconds(30);  // to go and to come b
 
 bool is_over(const docker::ContainerState& state) { return !state.running && state.status != "created" && state.status != "restarting"; }
 
-std::filesystem::path log_path(const Services& services, const std::string& relative) {
+os::Place log_path(const Services& services, const std::string& relative) {
   try {
     return share_file(services.facts.shared_dir, relative);
   } catch (const InvalidInput&) {

@@ -102,8 +102,11 @@ std::optional<docker::Container> Attempt::find_process() {
 // The output files are made after the container and before its start. With them but without a container the task may have run, and
 // nothing may run twice.
 bool Attempt::had_container() const {
-  std::error_code ignored;
-  return std::filesystem::exists(std::filesystem::symlink_status(log_->path(false), ignored));
+  try {
+    return os::stat_beneath(log_->file(false)).has_value();
+  } catch (const IoError&) {  // who cannot look must not take that for "no"
+    return true;
+  }
 }
 
 bool Attempt::is_this_attempt(const docker::Container& container) const {

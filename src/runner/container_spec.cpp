@@ -107,12 +107,12 @@ docker::ContainerSpec container_spec(const TaskSpec& task, const std::string& im
   return spec;
 }
 
-fs::path share_file(const fs::path& shared_dir, const std::string& relative) {
+os::Place share_file(const fs::path& shared_dir, const std::string& relative) {
   fs::path path(relative);
   bool climbs = std::any_of(path.begin(), path.end(), [](const fs::path& part) { return part == ".."; });
   if (relative.empty() || path.is_absolute() || climbs || !path.has_filename() || relative.find('\0') != std::string::npos)
     throw InvalidInput(fmt::format("the task's output file \"{}\" is not a path inside the share", printable(relative, 200)));
-  return shared_dir / path;
+  return {shared_dir, path};
 }
 
 void prepare_mounts(const TaskSpec& task, const NodeFacts& facts) {
@@ -120,7 +120,7 @@ void prepare_mounts(const TaskSpec& task, const NodeFacts& facts) {
   if (stat(facts.shared_dir.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))
     throw NotFound(fmt::format("the shared folder {} is not there on node {}", facts.shared_dir.string(), facts.node),
                    "Mount it, or set [paths] shared_dir in the runner's configuration.");
-  make_folder(facts.shared_dir / "shared_data");
+  os::make_folders_beneath({facts.shared_dir, "shared_data"});  // Docker would follow a link there, to wherever it leads on this machine
   make_folder(facts.local_temp_dir);
   for (const auto& mount : task.mounts) {
     if (stat(mount.source.c_str(), &status) != 0)

@@ -7,6 +7,7 @@
 #include "base/task.hpp"
 #include "docker/engine.hpp"
 #include "docker/naming.hpp"
+#include "os/beneath.hpp"
 #include "os/topology.hpp"
 
 namespace riverbox::runner {
@@ -31,7 +32,7 @@ std::string owner_label(const docker::Naming& naming);
 docker::ContainerSpec container_spec(const TaskSpec& task, const std::string& image_id, const NodeFacts& facts);
 
 // The file of the share that `relative` means. Throws InvalidInput for an empty, absolute or climbing path. Pure.
-std::filesystem::path share_file(const std::filesystem::path& shared_dir, const std::string& relative);
+os::Place share_file(const std::filesystem::path& shared_dir, const std::string& relative);
 
 // Makes shared_data and local_temp_dir when they are missing and checks that every source of a mount exists. The share
 // itself is never made: a folder in the place of a missing mount would swallow results. Throws IoError, NotFound, Forbidden for

@@ -15,15 +15,6 @@
 namespace riverbox::runner {
 namespace {
 
-// O_NONBLOCK: a FIFO that somebody put there must not hang the task; regular files do not care.
-constexpr int kFlags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-
-void require_regular_file(int fd, const std::filesystem::path& path) {
-  struct stat status {};
-  if (fstat(fd, &status) != 0) throw IoError("inspect " + path.string(), errno);
-  if (!S_ISREG(status.st_mode)) throw Conflict(path.string() + " is not a regular file");
-}
-
 // The last line of a file that could not take more.
 std::string notice(char last_kept, std::uint64_t max_bytes) {
   return fmt::format("{}[riverbox] The output goes on, but only its first {} bytes are kept ([tasks] max_output).\n", last_kept == '\n' ? "" : "\n", max_bytes);
@@ -37,14 +28,10 @@ LogFiles::LogFiles(std::shared_ptr<AttemptLog> log, bool keep, std::uint64_t max
 
 void LogFiles::open(bool is_stderr, int extra_flags) {
   auto& file = files_[is_stderr];
-  const auto& path = log_->path(is_stderr);
+  const os::Place& place = log_->file(is_stderr);
   try {
-    std::error_code error;
-    std::filesystem::create_directories(path.parent_path(), error);
-    if (error) throw IoError("create " + path.parent_path().string(), error.value());
-    auto fd = os::open_at(path, kFlags | extra_flags, 0644);
-    require_regular_file(fd.get(), path);
-    file.fd = std::move(fd);
+    os::make_folders_beneath(place.parent(), 0777);  // the umask says who may write there
+    file.fd = os::open_beneath(place, O_WRONLY | O_CREAT | extra_flags, 0644);
   } catch (const Error& problem) {
     file.error = problem.fact();
     log::warning("runner", "the output of a task cannot be stored; the task goes on", {{"reason", file.error}});
@@ -91,7 +78,7 @@ void LogFiles::write(bool is_stderr, std::string_view bytes) {
     ssize_t n = pwrite(file.fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(file.written));
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
-      file.error = IoError("write " + log_->path(is_stderr).string(), n < 0 ? errno : EIO).fact();
+      file.error = IoError("write " + log_->file(is_stderr).path().string(), n < 0 ? errno : EIO).fact();
       log::warning("runner", "the output of a task cannot be stored; the task goes on", {{"reason", file.error}});
       break;
     }
@@ -105,7 +92,7 @@ void LogFiles::close() {
   for (bool is_stderr : {false, true}) {
     auto& file = files_[is_stderr];
     if (!file.fd) continue;
-    const auto& path = log_->path(is_stderr);
+    const auto path = log_->file(is_stderr).path();
     try {
       // Kept bytes of an earlier run that are not part of this output (a torn write before a power cut).
       if (ftruncate(file.fd.get(), static_cast<off_t>(file.written)) != 0) throw IoError("truncate " + path.string(), errno);

@@ -4,8 +4,7 @@
 
 namespace riverbox::runner {
 
-AttemptLog::AttemptLog(std::filesystem::path stdout_path, std::filesystem::path stderr_path)
-    : paths_{std::move(stdout_path), std::move(stderr_path)} {}
+AttemptLog::AttemptLog(os::Place stdout_file, os::Place stderr_file) : files_{std::move(stdout_file), std::move(stderr_file)} {}
 
 AttemptLog::View AttemptLog::view() const {
   std::lock_guard lock(mutex_);
@@ -46,8 +45,8 @@ void AttemptLog::notify() {
   for (const auto& listener : interested) (*listener)();
 }
 
-std::shared_ptr<AttemptLog> LogHub::open(const AttemptId& id, std::filesystem::path stdout_path, std::filesystem::path stderr_path) {
-  auto log = std::make_shared<AttemptLog>(std::move(stdout_path), std::move(stderr_path));
+std::shared_ptr<AttemptLog> LogHub::open(const AttemptId& id, os::Place stdout_file, os::Place stderr_file) {
+  auto log = std::make_shared<AttemptLog>(std::move(stdout_file), std::move(stderr_file));
   std::lock_guard lock(mutex_);
   logs_[id] = log;
   return log;

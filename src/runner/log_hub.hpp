@@ -3,13 +3,13 @@
 #pragma once
 #include <cstdint>
 #include <deque>
-#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
 
+#include "os/beneath.hpp"
 #include "runner/attempt_id.hpp"
 
 namespace riverbox::runner {
@@ -17,14 +17,14 @@ namespace riverbox::runner {
 // How much of the two files of one attempt is readable.
 class AttemptLog {
 public:
-  AttemptLog(std::filesystem::path stdout_path, std::filesystem::path stderr_path);
+  AttemptLog(os::Place stdout_file, os::Place stderr_file);
 
   struct View {
     std::uint64_t size_bytes[2] = {0, 0};  // stdout, stderr
     bool finished = false;                 // nothing more comes
   };
   View view() const;
-  const std::filesystem::path& path(bool is_stderr) const { return paths_[is_stderr]; }
+  const os::Place& file(bool is_stderr) const { return files_[is_stderr]; }
 
   void grown(bool is_stderr, std::uint64_t size_bytes);
   void finish();
@@ -36,7 +36,7 @@ public:
 
 private:
   void notify();
-  const std::filesystem::path paths_[2];
+  const os::Place files_[2];
   mutable std::mutex mutex_;
   View view_;
   std::vector<std::weak_ptr<Listener>> listeners_;
@@ -45,7 +45,7 @@ private:
 // Which logs there are: of every attempt that runs and of the last ones that ran.
 class LogHub {
 public:
-  std::shared_ptr<AttemptLog> open(const AttemptId& id, std::filesystem::path stdout_path, std::filesystem::path stderr_path);
+  std::shared_ptr<AttemptLog> open(const AttemptId& id, os::Place stdout_file, os::Place stderr_file);
   std::shared_ptr<AttemptLog> find(const AttemptId& id) const;  // null: unknown
   void finish(const AttemptId& id);                             // unknown: nothing
 

@@ -2,6 +2,7 @@
 
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,8 +22,9 @@ constexpr size_t kMaxQueuedBytes = 256 << 10;  // in the socket, before we stop 
 constexpr size_t kMaxFrameBytes = 64 << 10;
 
 // What is readable of [from, end) of the file, at most a frame, behind the byte that names the stream.
-std::string read_frame(const std::filesystem::path& path, bool is_stderr, std::uint64_t from, std::uint64_t end) {
-  auto fd = os::open_read(path);
+std::string read_frame(const os::Place& file, bool is_stderr, std::uint64_t from, std::uint64_t end) {
+  auto fd = os::open_beneath(file, O_RDONLY);
+  const auto path = file.path();
   auto size = static_cast<size_t>(std::min<std::uint64_t>(end - from, kMaxFrameBytes));
   std::string frame(size + 1, is_stderr ? '\1' : '\0');
   ssize_t n = 0;
@@ -122,7 +124,7 @@ LogStream::Chunk LogStream::read() const {
     for (bool is_stderr : {false, true}) {
       auto from = wanted_.from[is_stderr], end = view.size_bytes[is_stderr];
       if (from >= end) continue;
-      chunk.frames[is_stderr] = read_frame(log_->path(is_stderr), is_stderr, from, end);
+      chunk.frames[is_stderr] = read_frame(log_->file(is_stderr), is_stderr, from, end);
       if (from + chunk.frames[is_stderr].size() - 1 < end) chunk.complete = false;
     }
   } catch (const Error& error) {
@@ -157,14 +159,15 @@ void LogStream::deliver(Chunk chunk) {
 StoredPart find_part(const std::filesystem::path& shared_dir, const OutputPart& wanted) {
   StoredPart out;
   try {
-    const auto part = net::open_part(share_file(shared_dir, wanted.file), wanted.request);
+    const auto file = share_file(shared_dir, wanted.file);
+    const auto part = net::open_part(file, wanted.request);
     out.head = part_text(part);
-    out.log = std::make_shared<AttemptLog>(part.path, part.path);
+    out.log = std::make_shared<AttemptLog>(file, file);
     out.from = part.wish.offset;
     out.log->grown(false, part.wish.offset + part.wish.size_bytes);
   } catch (const Error& error) {
     out.head = no_part_text(error.fact());
-    out.log = std::make_shared<AttemptLog>("", "");
+    out.log = std::make_shared<AttemptLog>(os::Place(), os::Place());
   }
   out.log->finish();
   return out;

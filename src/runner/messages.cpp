@@ -71,6 +71,15 @@ bool flag_of(const json& message, const char* field) {
   return found->get<bool>();
 }
 
+Keys keys_of(const json& message) {
+  constexpr size_t kMany = 64;
+  Keys keys;
+  const json& list = required(message, "keys");
+  if (!list.is_array() || list.size() > kMany) throw InvalidInput("\"keys\" is no list of keys");
+  for (const json& key : list) keys.keys.push_back(PublicKey::parse(key.get<std::string>()));
+  return keys;
+}
+
 Sync sync_of(const json& message) {
   Sync sync{.environment = text_of(message, "environment"), .tarball = text_of(message, "tarball"), .request = required(message, "request").dump()};
   sync.exact = flag_of(message, "exact");
@@ -90,6 +99,7 @@ HostMessage message_of(const std::string& type, const json& message) {
   if (type == "refused") return Refused{message.contains("message") ? text_of(message, "message") : "no reason was given"};
   if (type == "ack") return Acknowledged{number_of(message, "sequence")};
   if (type == "heard") return Heard{std::chrono::milliseconds(number_of(message, "sent"))};
+  if (type == "keys") return keys_of(message);
   if (type == "dispatch") return Dispatch{required(message, "task").get<TaskSpec>()};
   if (type == "kill") return Kill{attempt_of(message)};
   if (type == "pause" || type == "resume") return Control{type == "pause", attempt_of(message), required(message, "request").dump()};
@@ -106,7 +116,7 @@ HostMessage message_of(const std::string& type, const json& message) {
 }  // namespace
 
 std::optional<HostMessage> parse_host_message(std::string_view text, std::string* type_out) {
-  static constexpr std::string_view kKnown[] = {"welcome", "refused", "ack", "heard", "dispatch", "kill", "pause", "resume", "open_logs", "sync"};
+  static constexpr std::string_view kKnown[] = {"welcome", "refused", "ack", "heard", "keys", "dispatch", "kill", "pause", "resume", "open_logs", "sync"};
   json message = json::parse(text, nullptr, false);
   if (!message.is_object()) throw InvalidInput("the message is not a JSON object");
   auto type = text_of(message, "type");

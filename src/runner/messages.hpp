@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/signature.hpp"
 #include "base/task.hpp"
 #include "environment/holdings.hpp"
 #include "environment/sync.hpp"
@@ -31,6 +32,10 @@ struct Acknowledged {
 // The host has taken the beat of that moment.
 struct Heard {
   std::chrono::milliseconds sent{};
+};
+// Whose signatures of versions are to be believed, instead of whose were before.
+struct Keys {
+  std::vector<PublicKey> keys;
 };
 struct Dispatch {
   TaskSpec task;
@@ -61,7 +66,7 @@ struct Sync {
   bool idle = false;    // nobody waits: after everything else
   std::string request;  // JSON text, sent back as it came
 };
-using HostMessage = std::variant<Welcome, Refused, Acknowledged, Heard, Dispatch, Kill, Control, OpenLogs, Sync>;
+using HostMessage = std::variant<Welcome, Refused, Acknowledged, Heard, Keys, Dispatch, Kill, Control, OpenLogs, Sync>;
 
 // Throws InvalidInput that says what is wrong with the message. nullopt: a type this version does not know; `type` (if
 // given) is set to it either way.

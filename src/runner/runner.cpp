@@ -72,10 +72,12 @@ public:
         lease_(fs::path(state_file_).replace_extension(".lease")),
         lease_timer_(loop),
         engine_(endpoint_of(config_)),
-        syncer_(engine_, docker::Naming(config_.docker.prefix), environment::Share(config_.container_dir()),
+        keys_(std::make_shared<environment::TrustedKeys>(fs::path(state_file_).replace_extension(".keys"))),
+        syncer_(engine_, docker::Naming(config_.docker.prefix), environment::Share(config_.container_dir(), config_.paths.shared_dir),
                 {.remove_superseded = config_.docker.remove_superseded_images,
                  .memory = fs::path(state_file_).replace_extension(".images.json"),
                  .host = std::make_shared<environment::HostRegistry>(config_.url(), token_, fs::absolute(config_.paths.state_dir)),
+                 .signatures = {environment::parse_signature_policy(config_.security.signatures), keys_},
                  .loaded = [this](const environment::SyncResult& result) { say(loaded_text(result)), warmer_.look(); }}),
         reports_(database_, [this](std::uint64_t generation, std::string message) { deliver(generation, std::move(message)); }),
         warmer_(engine_, syncer_, docker::Naming(config_.docker.prefix), config_.docker.image_sync_timeout,
@@ -95,6 +97,7 @@ private:
   void make_link();
   void watch_lease();
   void handle(HostMessage message);
+  void learn(Keys keys);
   void follow(OpenLogs wanted);
   void send_part(OpenLogs wanted);
   void start_stream(std::shared_ptr<AttemptLog> log, OpenLogs wanted, std::string head = {});
@@ -114,6 +117,7 @@ private:
   Lease lease_;                             // loop thread
   boost::asio::steady_timer lease_timer_;
   docker::Engine engine_;
+  const std::shared_ptr<environment::TrustedKeys> keys_;
   environment::Syncer syncer_;
   LogHub logs_;
 
@@ -264,6 +268,7 @@ void Runner::Impl::handle(HostMessage message) {
   std::visit(Match{
                  [&](Acknowledged& ack) { reports_.acknowledge(ack.sequence); },
                  [&](Heard& heard) { lease_.heard(heard.sent); },
+                 [&](Keys& keys) { learn(std::move(keys)); },
                  [&](Dispatch& dispatch) { executor_.dispatch(std::move(dispatch.task)); },
                  [&](Kill& kill) { executor_.kill(kill.attempt); },
                  [&](Control& control) { executor_.control(control.attempt, control.pause, answer(control.request)); },
@@ -272,6 +277,15 @@ void Runner::Impl::handle(HostMessage message) {
                  [](auto&) {},  // Welcome and Refused are the link's
              },
              message);
+}
+
+// At once, for what is dispatched next; on the disk for as long as the host is away.
+void Runner::Impl::learn(Keys keys) {
+  try {
+    keys_->replace(std::move(keys.keys));
+  } catch (const Error& error) {
+    log::warning("runner", "the host's keys cannot be kept; after a restart without the host no signature is believed", {{"reason", error.fact()}});
+  }
 }
 
 void Runner::Impl::follow(OpenLogs wanted) {

@@ -370,7 +370,7 @@ void back_up(const fs::path& database, const fs::path& copy) {
   std::string quoted;
   for (const char c : file.temporary_path().string()) quoted += c == '\'' ? std::string("''") : std::string(1, c);
   SqliteConnection(database).execute("VACUUM INTO '" + quoted + "'");
-  file.publish(fs::absolute(copy));
+  file.publish();
 }
 
 void read_foreign(const fs::path& database, const std::function<void(Database::Connection&)>& work) {

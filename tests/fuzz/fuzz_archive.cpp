@@ -26,7 +26,7 @@ std::optional<Archive> verified(std::string_view bytes, std::size_t chunk) {
 std::optional<Archive> read_headers(std::string_view bytes) {
   try {
     const MemoryFile file(bytes);
-    return read_archive(file.path());
+    return read_archive(file.fd(), "fuzz");
   } catch (const BadData&) {
     return std::nullopt;
   }

@@ -37,6 +37,7 @@ public:
   ~MemoryFile() { ::close(fd_); }
   MemoryFile(const MemoryFile&) = delete;
   MemoryFile& operator=(const MemoryFile&) = delete;
+  int fd() const { return fd_; }
   std::filesystem::path path() const { return "/proc/self/fd/" + std::to_string(fd_); }
 
 private:

@@ -110,6 +110,10 @@ def indexes():
     yield "span-odd", json.dumps(dict(good, **dict(spans, config=[]))).encode()
     layer = dict(good["layers"][0], offset=2**64 - 1)
     yield "layer-outside", json.dumps(dict(good, layers=[layer])).encode()
+    key = "be5d5ad9a3b5a3d1"
+    for what, value in {"signed": {"key": key, "ed25519": "5a" * 64}, "signed-short": {"key": key, "ed25519": "5a"}, "signed-odd": {"key": 5, "ed25519": []}, "signed-list": [], "signed-null": None,
+                        "signed-upper": {"key": key, "ed25519": "5A" * 64}}.items():
+        yield what, json.dumps(dict(good, **spans, signature=value)).encode()
     yield "deep", b"[" * 1000
     yield "empty", b""
 

@@ -278,7 +278,7 @@ TEST_CASE("the index says what the archive says, as long as it fits the file") {
   Image image;
   image.oci = image.compressed = true;
   const auto tar = folder.write("env-5.tar", image.save());
-  const auto index = folder.path() / ".riverbox" / "env-5.json";
+  const auto index = folder.write(".riverbox/env-5.json", "");
   const Archive archive = read_archive(tar);
   write_index(index, archive);
   const auto again = read_index(index, archive.size_bytes);
@@ -298,7 +298,7 @@ TEST_CASE("the index says what the archive says, as long as it fits the file") {
 TEST_CASE("a damaged index is as good as none") {
   TemporaryFolder folder;
   const auto tar = folder.write("env-5.tar", Image{}.save());
-  const auto index = folder.path() / ".riverbox" / "env-5.json";
+  const auto index = folder.write(".riverbox/env-5.json", "");
   const Archive archive = read_archive(tar);
   write_index(index, archive);
   std::ifstream in(index);
@@ -319,7 +319,7 @@ TEST_CASE("an archive that is younger than its index is read itself") {
   Image first, second;
   second.layers[0] = "layer two";
   const auto tar = folder.write("env-5.tar", first.save());
-  const auto index = folder.path() / ".riverbox" / "env-5.json";
+  const auto index = folder.write(".riverbox/env-5.json", "");
   write_index(index, read_archive(tar));
   folder.write("env-5.tar", second.save());  // the same size
   const timespec later[2] = {{time(nullptr) + 5, 0}, {time(nullptr) + 5, 0}};

@@ -81,7 +81,7 @@ TEST_CASE("an older version becomes the newest one without being copied") {
   const auto old_path = folder.write("env-1700000000.tar", image_of("one"));
   folder.write("env-" + std::to_string(future) + ".tar", image_of("two"));
   const auto versions = share.versions(name);
-  const Version again = republish(share, name, versions.at(1), {});
+  const Version again = republish(share, name, versions.at(1), {}, {});
   CHECK(again.timestamp == future + 1);
   CHECK(share.newest(name)->tarball == again.tarball);
   CHECK(fs::equivalent(share.path_of(again.tarball), old_path));
@@ -97,9 +97,9 @@ TEST_CASE("what is damaged or gone does not become the newest version") {
   const auto path = folder.write("env-1700000000.tar", image_of("one"));
   const Version version = share.versions(name).at(0);
   fs::resize_file(path, 1000);
-  CHECK_THROWS_AS(republish(share, name, version, {}), BadData);
+  CHECK_THROWS_AS(republish(share, name, version, {}, {}), BadData);
   fs::remove(path);
-  CHECK_THROWS_AS(republish(share, name, version, {}), IoError);
+  CHECK_THROWS_AS(republish(share, name, version, {}, {}), IoError);
   CHECK(share.versions(name).empty());
 }
 

@@ -50,6 +50,7 @@ TEST_CASE("a listing groups, sorts and ignores") {
   folder.write("b-99.tar", "");  // empty
   std::filesystem::create_directory(folder.path() / "b-100.tar");
   std::filesystem::create_symlink(folder.path() / "nowhere", folder.path() / "b-101.tar");
+  std::filesystem::create_symlink(folder.path() / "b-10.tar", folder.path() / "b-103.tar");
   REQUIRE(mkfifo((folder.path() / "b-102.tar").c_str(), 0600) == 0);
   const Share share(folder.path());
   const auto listing = share.list();
@@ -83,8 +84,8 @@ TEST_CASE("image IDs come from the indexes") {
   folder.write("env-6.tar", testing::Image{}.save() + std::string(512, '\0'));
   const Share share(folder.path());
   const Archive archive = read_archive(tar);
-  write_index(share.index_path("env-5.tar"), archive);
-  write_index(share.index_path("env-6.tar"), archive);  // of a file of another size
+  write_index(share.index_place("env-5.tar"), archive);
+  write_index(share.index_place("env-6.tar"), archive);  // of a file of another size
   const auto versions = share.list().begin()->second;
   CHECK(versions[1].image_id == archive.config_digest);
   CHECK(versions[0].image_id == "");
@@ -95,7 +96,7 @@ TEST_CASE("a share at rest is listed once, until a name comes or goes") {
   TemporaryFolder folder;
   const auto tar = folder.write("env-5.tar", testing::Image{}.save());
   const Share share(folder.path());
-  write_index(share.index_path("env-5.tar"), read_archive(tar));
+  write_index(share.index_place("env-5.tar"), read_archive(tar));
   const auto make_old = [&] {
     const timespec long_ago[2] = {{1'700'000'000, 0}, {1'700'000'000, 0}};
     for (const auto& path : {tar, folder.path() / ".riverbox", folder.path()}) REQUIRE(utimensat(AT_FDCWD, path.c_str(), long_ago, 0) == 0);

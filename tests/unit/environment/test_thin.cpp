@@ -217,7 +217,7 @@ TEST_CASE("with an index only the documents are read; without one, with a false 
   Image image = oci_image_of({std::string(200'000, 'a'), std::string(200'000, 'b')});
   TemporaryFolder folder;
   const auto tar = folder.write("env-1.tar", image.save());
-  const auto index = folder.path() / ".riverbox" / "env-1.json";
+  const auto index = folder.write(".riverbox/env-1.json", "");
   const Archive archive = read_archive(tar);
   const auto opened = [&] {
     ArchiveFile file(tar, index);

@@ -127,8 +127,8 @@ TEST_CASE("a publish that fails leaves nothing behind") {
   TemporaryDir dir;
   fs::create_directories(dir.path / "taken/inside");
   {
-    PendingFile pending(dir.path / "x");
-    CHECK_THROWS_AS(pending.publish(dir.path / "taken"), IoError);  // a folder is in the way
+    PendingFile pending(dir.path / "taken");
+    CHECK_THROWS_AS(pending.publish(), IoError);  // a folder is in the way
   }
   CHECK(dir.names() == std::vector<std::string>{"taken"});
   CHECK_THROWS_AS(write_atomically(dir.path / "absent/x", ""), IoError);
@@ -140,12 +140,12 @@ TEST_CASE("a rename whose reply was lost counts as done") {
   PendingFile pending(dir.path / "f");
   write_all(pending.fd(), "data", "f");
   fs::rename(pending.temporary_path(), dir.path / "f");  // what the server did
-  pending.publish(dir.path / "f");
+  pending.publish();
   CHECK(read_file(dir.path / "f") == "data");
 
   PendingFile stolen(dir.path / "g");
   fs::remove(stolen.temporary_path());
-  CHECK_THROWS_AS(stolen.publish(dir.path / "g"), IoError);
+  CHECK_THROWS_AS(stolen.publish(), IoError);
 }
 
 TEST_CASE("temporary names are recognised, also those of very long names") {

@@ -65,7 +65,7 @@ struct LogsFixture {
   boost::asio::io_context loop;
   os::WorkerPool readers{"readers", 2};
   LogHub hub;
-  std::shared_ptr<AttemptLog> log = hub.open(kId, dir.path() / "out/5.out", dir.path() / "err/5.err");
+  std::shared_ptr<AttemptLog> log = hub.open(kId, {dir.path(), "out/5.out"}, {dir.path(), "err/5.err"});
   std::shared_ptr<FakeSocket> socket = std::make_shared<FakeSocket>();
 
   std::shared_ptr<LogStream> follow(std::uint64_t stdout_from = 0, std::uint64_t stderr_from = 0) {
@@ -220,7 +220,7 @@ TEST_CASE("a file that failed gets its output in the next pass") {
 TEST_CASE("a full disk is noticed, reported, and does not stop the reading") {
   if (access("/dev/full", W_OK) != 0) return;
   LogsFixture f;
-  auto full = std::make_shared<AttemptLog>("/dev/full", f.dir.path() / "e");
+  auto full = std::make_shared<AttemptLog>(std::filesystem::path("/dev/full"), f.dir.path() / "e");
   LogFiles files(full, false);
   files.begin_pass();
   files.consume(false, "x");

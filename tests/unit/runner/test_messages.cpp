@@ -31,6 +31,12 @@ TEST_CASE("what the host says is understood") {
   CHECK(parsed<Acknowledged>({{"type", "ack"}, {"sequence", 12}}).sequence == 12);
   CHECK(parsed<Heard>({{"type", "heard"}, {"sent", 12345}}).sent.count() == 12345);
 
+  const std::string key = "ed25519:" + std::string(64, 'a');
+  CHECK(parsed<Keys>({{"type", "keys"}, {"keys", {key}}}).keys.at(0).str() == key);
+  CHECK(parsed<Keys>({{"type", "keys"}, {"keys", json::array()}}).keys.empty());
+  for (const json& bad : {json(5), json{"ed25519:aa"}, json{5}, json(std::vector<std::string>(65, key))})
+    CHECK_THROWS_AS(parse_host_message(json{{"type", "keys"}, {"keys", bad}}.dump()), InvalidInput);
+
   TaskSpec task;
   task.id = TaskId(42);
   task.command = "true";
