@@ -29,6 +29,9 @@ SECTIONS = {
         "archive-hostile": ("An archive is made to do harm: names, links, sizes, checksums, compression, digests, manifests, tags", "It is refused with the reason; nothing outside is written, no foreign tag is moved"),
         "clock-wrong": ("Clocks are wrong, or jump back", "The order of versions does not depend on them; nobody waits longer, nothing is thrown away"),
         "share-shows-late": ("A node's view of the share is a minute old", "The version that the host has named is taken, from the host if need be"),
+        "version-forged": ("Somebody who can write to the share exchanges an archive, its index, its name or its number, or signs with a key of his own", "Nodes that require signatures refuse it before the Engine gets a byte, with the reason; those that warn say it in the log"),
+        "key-changes": ("The host's signing key is lost, or must be believed no longer", "A new one is made, and what was signed stays valid for as long as the old one is listed; nodes learn the keys over their link"),
+        "link-planted": ("Links, FIFOs and folders are planted in the share in the place of files", "Nothing outside of the share is read, written or removed, nobody waits, and the reason is said"),
         "share-crowded": ("Ten thousand archives in one folder", "They are listed at once"),
     },
     "Docker": {

@@ -11,7 +11,7 @@ Tarball timestamp:integer tarball:string size_bytes:integer image_id:string|null
 Packaging way:string why:string|null layers:integer layers_taken_over:integer bytes_taken_over:integer
 Published message:string tarball_path:string env_name:string timestamp:integer image_id:string size_bytes:integer pruned:string[] packaging:Packaging
 Environment latest_timestamp:integer latest_tarball:string all_versions:Tarball[]
-Version +Tarball created:time|null layers:integer|null own_bytes:integer|null pinned:boolean newest:boolean nodes:string[] problem:string|null
+Version +Tarball created:time|null layers:integer|null own_bytes:integer|null pinned:boolean newest:boolean nodes:string[] problem:string|null signature:string|null
 Layer diff_id:string size_bytes:integer
 Layers count:integer bytes:integer layers:Layer[]
 DiffLayers shared:Layers only_a:Layers only_b:Layers
@@ -24,12 +24,15 @@ Diff environment:string a:Tarball b:Tarball layers:DiffLayers packages:PackageCh
 Pin +Message +Tarball pinned:boolean
 RollbackWish container?:boolean
 RolledBack message:string from:Tarball +Tarball container:boolean pruned:string[]
+Signed +Message +Tarball key:string
+Key id:string public:string
+Keys signing:Key believed:Key[]
 SyncWish version?:string|integer nodes?:string[]
 NodeSync hostname:string ok:boolean message:string|null tarball:string|null loaded:boolean way:string|null bytes_read:integer
 Synced +Message +Tarball failed:integer nodes:NodeSync[]
 DeleteWish version?:string|integer all?:boolean force?:boolean
 Deleted message:string deleted:Tarball[]
-VerifiedVersion environment:string +Tarball state:'ok,damaged' reason:string|null index:string|null index_problem:string|null nodes:string[]
+VerifiedVersion environment:string +Tarball state:'ok,damaged' reason:string|null index:string|null index_problem:string|null signature:string|null nodes:string[]
 Verified ok:integer damaged:integer versions:VerifiedVersion[] read_bytes:integer read_seconds:number advice:string|null
 Nothing
 Catalog repositories:string[]
@@ -83,6 +86,8 @@ GET /docker/versions/{name}/diff ?a,b >Diff
 POST /docker/versions/{name}/{version}/pin >Pin
 POST /docker/versions/{name}/{version}/unpin >Pin
 POST /docker/versions/{name}/{version}/rollback <RollbackWish >RolledBack
+POST /docker/versions/{name}/{version}/sign >Signed
+GET /docker/keys >Keys
 POST /docker/sync/{name} <SyncWish >Synced
 POST /docker/delete_tar/{name} <DeleteWish >Deleted
 POST /docker/verify >Verified

@@ -211,6 +211,7 @@ Versions::Signed Versions::sign(const std::string& text, const std::string& whic
   environment::write_index(index, archive);
   out.changed = true;
   log::info("host", "version signed", {{"environment", name.str()}, {"tarball", version.tarball}, {"image", archive.config_digest}, {"key", keys_->own().id()}});
+  tell_("signed", name.str(), version.tarball);
   return out;
 }
 

@@ -107,6 +107,8 @@ class OpenApi(OwnCluster):
         call("POST", f"/api/docker/versions/{env}/{pinned}/rollback", {"container": True})
         call("POST", f"/api/docker/versions/{env}/{pinned}/rollback", {})
         call("POST", f"/api/docker/versions/{env}/{pinned}/unpin")
+        call("POST", f"/api/docker/versions/{env}/{pinned}/sign")
+        self.assertTrue(get("/api/docker/keys")["believed"])
         self.assertTrue(call("POST", f"/api/docker/sync/{env}", {"version": "newest", "nodes": [node]})["nodes"])
         call("POST", "/api/docker/verify")
         self.assertTrue(call("POST", f"/api/docker/verify/{env}")["versions"])

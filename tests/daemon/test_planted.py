@@ -17,6 +17,7 @@ from test_archives import layer, oci  # noqa: E402
 CREATED = 1795000000
 
 
+# fault: link-planted
 class Planted(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

@@ -19,6 +19,7 @@ POLICIES = ("require", "warn", "off")
 CREATED = 1795000000
 
 
+# fault: version-forged
 class Signatures(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -301,6 +302,7 @@ class Signatures(unittest.TestCase):
         self.assertFalse(ok)
         self.assertIn("is not signed by the host", message)
 
+    # fault: key-changes
     def test_the_keys_change(self):
         state = self.host.home / "state"
         old = self.put_signed("old")

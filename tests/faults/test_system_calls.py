@@ -61,9 +61,9 @@ class LastCalls(test_kill.KillTheHost):
     def moments(self):
         """Of each kind of call the first ones, and then some of the later ones."""
         chance = random.Random(test_kill.SEED)
-        for call in ("openat", "write", "fsync", "rename", "close", "unlink", "pwrite64", "sendto"):
+        for call in ("openat", "openat2", "write", "fsync", "renameat", "close", "unlinkat", "pwrite64", "sendto"):
             for index in range(MOMENTS):
-                yield call, index + 1 if index < 2 else chance.randrange(3, 12 if call in ("fsync", "rename", "unlink") else 60)
+                yield call, index + 1 if index < 2 else chance.randrange(3, 12 if call in ("fsync", "renameat", "unlinkat") else 60)
 
     def test_at_one_call_after_the_other(self):
         outcomes, written = {}, [0]

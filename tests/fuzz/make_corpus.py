@@ -229,7 +229,8 @@ def messages():
     gpu = {"gpu_id": 0, "name": "H100", "memory_total_mib": 81559.0, "temperature": 40}
     for name, kind, value in (
             ("welcome", 0, {"type": "welcome", "epoch": 3, "heartbeat_interval_s": 5, "shared_dir": "/mnt"}), ("refused", 0, {"type": "refused", "message": "no"}), ("ack", 0, {"type": "ack", "sequence": 7}),
-            ("heard", 0, {"type": "heard", "sent": 12345}), ("dispatch", 0, {"type": "dispatch", "task": spec}), ("kill", 0, {"type": "kill", **attempt}), ("pause", 0, {"type": "pause", "request": "1", **attempt}),
+            ("heard", 0, {"type": "heard", "sent": 12345}), ("keys", 0, {"type": "keys", "keys": ["ed25519:" + "5" * 64]}), ("keys-odd", 0, {"type": "keys", "keys": ["ed25519:" + "5" * 63 + "\x1b", 7, None]}),
+            ("dispatch", 0, {"type": "dispatch", "task": spec}), ("kill", 0, {"type": "kill", **attempt}), ("pause", 0, {"type": "pause", "request": "1", **attempt}),
             ("open-logs", 0, {"type": "open_logs", "stream": "abc", "from": [0, 5], **attempt}), ("sync", 0, {"type": "sync", "environment": "py311", "tarball": "py311-5.tar", "exact": True, "request": "2"}), ("unknown", 0, {"type": "dance"}),
             ("spec", 1, spec), ("spec-nulls", 1, dict.fromkeys(spec)), ("report", 2, report), ("submission", 3, submission), ("submission-null", 3, {"command": "true", "container_name": "NULL"}),
             ("submission-nulls", 3, dict.fromkeys(submission)), ("batch", 4, {"tasks": [{"command": "true"}, submission]}), ("gpus", 5, [gpu, {"gpu_id": 1}]), ("numa", 6, {"0": {"cores": [0, 1], "memory_bytes": 5}, "x": 1}),

@@ -57,6 +57,7 @@ TEST_CASE("what is signed names everything by which an image could be another") 
   CHECK(signed_statement(kEnv, 7, SignedVersion(false).archive).find("\nmanifest none\n") != std::string::npos);
 }
 
+// fault: version-forged
 TEST_CASE("a signature goes through the index and is of this version alone") {
   const SignedVersion one;
   const Archive good = one.opened();
@@ -107,6 +108,7 @@ TEST_CASE("an index may hold anything in the place of a signature") {
   CHECK(with(replaced(good, "\"size_bytes\": ", "\"size_bytes\": 1")) == SignatureState::valid);  // no index of this file, but the archive itself says what was signed
 }
 
+// fault: version-forged
 TEST_CASE("what an index says is signed is not what an archive is: its headers decide") {
   const SignedVersion one;
   testing::Image evil;
@@ -149,6 +151,7 @@ TEST_CASE("a gate lets pass by its policy") {
   CHECK_THROWS_AS(parse_signature_policy("yes"), InvalidInput);
 }
 
+// fault: key-changes
 TEST_CASE("keys are kept, exchanged and several of them believed") {
   const SignedVersion one;
   const auto file = one.folder.path() / "keys";
