@@ -21,11 +21,20 @@ struct stat stat_of(int fd, const std::filesystem::path& path) {
   return st;
 }
 
+// One that cannot be reached is as good as none: the archive itself says what it is.
+std::optional<struct stat> stat_of_index(const os::Place& file) {
+  try {
+    return os::stat_beneath(file);
+  } catch (const IoError&) {
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 ArchiveFile::ArchiveFile(const os::Place& tar, const os::Place& index_file) : place_(tar), path_(tar.path()), fd_(open_archive_file(tar)), opened_(stat_of(fd_.get(), path_)) {
   posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_RANDOM);  // what lies between two members that are read is not wanted
-  const auto index = os::stat_beneath(index_file);
+  const auto index = stat_of_index(index_file);
   // The index is written after the archive; a younger archive was replaced under its name.
   if (index && changed_at(opened_) <= changed_at(*index)) {
     if (auto archive = read_index(index_file, static_cast<std::uint64_t>(opened_.st_size))) {

@@ -243,13 +243,13 @@ private:
     cancel_.check("packaging an environment");
     report("publishing", archive_.size_bytes, archive_.size_bytes);
     const os::Place index = share_.index_place(final_place_.name());
-    // Before the archive, so that nobody sees it without its signature.
-    attempt("cannot write the index of an archive", final_place_.name(), [&] { write_index(index, archive_); });
     try {
+      // Before the archive, so that nobody sees it without its signature. Only what is not signed can do without an index.
+      if (archive_.signature) write_index(index, archive_);
+      else attempt("cannot write the index of an archive", final_place_.name(), [&] { write_index(index, archive_); });
       file.publish();
-    } catch (const IoError&) {  // renamed, but not surely on the disk: then it must not be seen
-      os::unlink_beneath(final_place_);
-      os::unlink_beneath(index);
+    } catch (const Error&) {  // renamed, but not surely on the disk: then it must not be seen
+      for (const os::Place& place : {final_place_, index}) attempt("cannot remove what was not published", place.path().string(), [&] { os::unlink_beneath(place); });
       throw;
     }
   }

@@ -46,7 +46,8 @@ Version republish(const Share& share, const EnvironmentName& name, const Version
   if (sign) archive.signature = sign(timestamp, archive);
   try {  // before the archive, so that nobody sees it without its signature
     write_index(share.index_place(again.tarball), archive);
-  } catch (const IoError& error) {  // it is read from the archive then
+  } catch (const IoError& error) {  // it is read from the archive then, in which there is no signature
+    if (archive.signature) throw;
     log::warning("environment", "cannot write the index of an archive", {{"archive", again.tarball}, {"reason", error.what()}});
   }
   const os::UniqueFd folder = os::open_folder(share.folder());

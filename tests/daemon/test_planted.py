@@ -98,7 +98,8 @@ class Planted(unittest.TestCase):
 
     def test_the_folder_beside_the_archives_leads_elsewhere(self):
         self.exchange(self.host.tars / ".riverbox", lambda p: p.symlink_to(self.outside))
-        self.assertEqual(self.run_task("echo fine").out, "fine\n")  # without a lease, and from what the archive itself says
+        done = self.run_task("echo fine")
+        self.assertEqual((done.code, done.out), (0, "fine\n"), done)  # without a lease, and from what the archive itself says
         self.assertNotEqual(self.host.docker("pin", "plant", "newest").code, 0)
         refused = self.host.docker("create-tar", "plant")
         self.assertNotEqual(refused.code, 0, refused)

@@ -158,6 +158,8 @@ class Signatures(unittest.TestCase):
             self.runs("require", "evil")
             again = self.host.docker("sign", self.name, "newest", check=True)
             self.assertIn("was signed by this host already", again.out)
+            told = [e["message"] for e in self.host.http("GET", "/api/events?type=environment&limit=1000")[2] if e["action"] == "signed"]
+            self.assertEqual(told.count(tar.name), 1)
             self.assertEqual(self.host.docker("verify", self.name, "--json", check=True).json()["versions"][0]["signature"], "valid")
             self.assertEqual(self.state(tar), "valid")
 

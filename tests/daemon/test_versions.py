@@ -77,7 +77,7 @@ class Versions(unittest.TestCase):
         rows = self.versions()
         self.assertEqual([r["timestamp"] for r in rows], [1700000200, 1700000100, 1700000000])
         self.assertEqual(list(rows[0]), ["timestamp", "tarball", "size_bytes", "image_id", "created", "layers", "own_bytes", "pinned", "newest", "nodes",
-                                         "problem"])
+                                         "problem", "signature"])
         self.assertEqual([r["own_bytes"] for r in rows], [1024, len(CHANGE), len(BASE)])
         self.assertEqual([r["layers"] for r in rows], [3, 2, 1])
         self.assertEqual([r["newest"] for r in rows], [True, False, False])
@@ -284,7 +284,7 @@ class Versions(unittest.TestCase):
         self.assertEqual(first.err, "")
         self.assertEqual(list(first.json()), ["ok", "damaged", "versions", "read_bytes", "read_seconds", "advice"])
         row = first.json()["versions"][0]
-        self.assertEqual(list(row), ["environment", "timestamp", "tarball", "size_bytes", "image_id", "state", "reason", "index", "index_problem", "nodes"])
+        self.assertEqual(list(row), ["environment", "timestamp", "tarball", "size_bytes", "image_id", "state", "reason", "index", "index_problem", "signature", "nodes"])
         self.assertEqual((row["environment"], row["state"], row["reason"], row["index"]), (self.name, "ok", None, "rewritten"))
         good = self.index(1700000000).read_text()
         self.assertEqual(self.host.docker("verify", self.name, check=True).json()["versions"][0]["index"], "ok")

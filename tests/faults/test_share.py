@@ -97,10 +97,10 @@ class Publishing(OnFaultyShare):
     def test_a_rename_whose_reply_is_lost(self):
         for number in (errno.ENOENT, errno.EIO):
             with self.subTest(errno.errorcode[number]):
-                # The first one is of the index, which a version can do without.
-                self.assertEqual(self.attempt("rename", 1, number, "done"), "made")
-                # The server has done it. A repeated call finds no source, and that is a success; an error is one, and then the version is not there.
-                self.assertEqual(self.attempt("rename", 2, number, "done"), "made" if number == errno.ENOENT else "refused")
+                # The server has done it: of the index with the signature, of the archive. A repeated call finds no source, and that is a success; an error is one, and then the
+                # version is not there.
+                for nth in (1, 2):
+                    self.assertEqual(self.attempt("rename", nth, number, "done"), "made" if number == errno.ENOENT else "refused")
 
 
 class Reading(OnFaultyShare):

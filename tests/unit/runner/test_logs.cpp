@@ -353,7 +353,7 @@ TEST_CASE("an unknown attempt closes the stream with a reason") {
 TEST_CASE("finished logs are remembered, but not for ever") {
   LogHub hub;
   for (unsigned i = 1; i <= 600; ++i) {
-    hub.open({TaskId(i), 1}, "a", "b");
+    hub.open({TaskId(i), 1}, os::Place("a"), os::Place("b"));
     hub.finish({TaskId(i), 1});
   }
   CHECK(hub.find({TaskId(1), 1}) == nullptr);
