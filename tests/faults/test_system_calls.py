@@ -123,8 +123,10 @@ class State(OwnCluster):
                     self.host.start()
                     for task in acknowledged:
                         self.assertEqual(self.host.wait_task(task)["status"], "completed")
+                    # A disk that could not say whether it has the last bytes may have them: only then is what was refused perhaps there, and the last of it alone, because the next one overwrites it.
+                    perhaps = {f"{call}-{nth}-{number}-7"} if call in ("fdatasync", "fsync") else set()
                     names = {t.get("name") for t in self.host.http("GET", "/tasks?limit=100000")[2]}
-                    self.assertEqual(names & set(refused), set(), "refused, and there")
+                    self.assertEqual(names & set(refused) - perhaps, set(), "refused, and there")
         print("(" + "; ".join(outcomes) + ")", flush=True)
         self.assertTrue(any(" 0 of" not in o for o in outcomes), "no fault has reached the database")
 
