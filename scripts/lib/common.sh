@@ -82,10 +82,10 @@ build_fuzz() {
 }
 fuzz_targets() { ls "$root/tests/fuzz/corpus"; }
 
-# Each of them for so long, as many at a time as there are processors. Leaves output-NAME and status-NAME in the folder, and what it has found out in new-NAME/.
+# Each of them for so long, from the same seed every time unless RIVERBOX_FUZZ_SEED says another (0: any), as many at a time as there are processors. Leaves output-NAME and status-NAME in the folder, and what it has found out in new-NAME/.
 fuzz_all() {  # SECONDS FOLDER
   mkdir -p "$2"
-  fuzz_targets | xargs -P "$(nproc)" -I NAME sh -c 'mkdir -p "$2/new-$4" && "$3/build-fuzz/tests/fuzz/fuzz_$4" -max_total_time="$1" -print_final_stats=1 -artifact_prefix="$3/build-fuzz/" \
+  fuzz_targets | xargs -P "$(nproc)" -I NAME sh -c 'mkdir -p "$2/new-$4" && "$3/build-fuzz/tests/fuzz/fuzz_$4" -max_total_time="$1" -seed="${RIVERBOX_FUZZ_SEED:-1}" -print_final_stats=1 -artifact_prefix="$3/build-fuzz/" \
     "$2/new-$4" "$3/tests/fuzz/corpus/$4" >"$2/output-$4" 2>&1; echo $? >"$2/status-$4"' fuzzing "$1" "$2" "$root" NAME
 }
 

@@ -1,6 +1,7 @@
 #include "docker/reference.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -30,6 +31,17 @@ std::string host_of(std::string_view key) {
   return std::string(key.substr(0, key.find('/')));
 }
 
+constexpr size_t kMaxTagBytes = 128;
+
+// "algorithm:encoded" (OCI image specification, "Digests"): how long it has to be is the registry's to say.
+bool is_digest_text(std::string_view text) {
+  const size_t colon = text.find(':');
+  const auto consists_of = [](std::string_view part, std::string_view also) {
+    return !part.empty() && std::all_of(part.begin(), part.end(), [&](unsigned char c) { return std::isalnum(c) || also.find(static_cast<char>(c)) != std::string_view::npos; });
+  };
+  return colon != std::string_view::npos && consists_of(text.substr(0, colon), "+._-") && consists_of(text.substr(colon + 1), "=_-");
+}
+
 }  // namespace
 
 Reference Reference::parse(std::string_view text) {
@@ -46,7 +58,7 @@ Reference Reference::parse(std::string_view text) {
   if (auto at = text.find('@'); at != text.npos) {
     reference.tag = text.substr(at + 1);
     text = text.substr(0, at);
-    if (reference.tag.empty()) refuse("the digest is empty");
+    if (!is_digest_text(reference.tag)) refuse("after the @ there is no digest, such as sha256: and 64 hex digits");
   }
   auto slash = text.rfind('/');
   auto colon = text.rfind(':');
@@ -54,8 +66,10 @@ Reference Reference::parse(std::string_view text) {
     if (reference.tag.empty()) reference.tag = text.substr(colon + 1);
     text = text.substr(0, colon);
     if (reference.tag.empty()) refuse("the tag is empty");
+    if (reference.tag.find_first_of("/@") != std::string::npos) refuse("the tag contains a / or @");
   }
   if (text.empty() || text.ends_with('/')) refuse("the name is empty");
+  if (reference.tag.size() > kMaxTagBytes && !reference.is_digest()) refuse("the tag is longer than 128 characters");
   if (reference.tag.empty()) reference.tag = "latest";  // without a tag the Engine would pull all of them
   reference.name = text;
   auto first = text.substr(0, text.find('/'));

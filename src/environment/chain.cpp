@@ -64,7 +64,11 @@ std::optional<docker::Container> ContainerChain::find_ours(const std::string& co
 }
 
 void ContainerChain::remove_if_ours(const std::string& container_name) {
-  if (find_ours(container_name)) engine_.remove_container(container_name, true, true);
+  if (!find_ours(container_name)) return;
+  try {
+    engine_.remove_container(container_name, true, true);
+  } catch (const docker::ContainerNotFoundError&) {  // gone meanwhile, as when the answer to an earlier try was lost
+  }
 }
 
 }  // namespace riverbox::environment
