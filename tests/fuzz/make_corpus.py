@@ -209,6 +209,7 @@ def connections():
             "two-hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "asterisk": b"OPTIONS * HTTP/1.1\r\n" + host + b"\r\n", "upgrade": b"GET /api/runner/link HTTP/1.1\r\n" + host + upgrade + b"\r\n",
             "many": b"GET / HTTP/1.1\r\n" + host + b"a: b\r\n" * 250 + b"\r\n", "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "fragment": b"GET /a#b?c HTTP/1.1\r\n" + host + b"\r\n"}.items():
         yield name, data + b"\x07"
+    yield "chunks-end-by-bytes", post + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n\0"  # the last byte: one byte at a time
 
 
 def frames():
@@ -243,7 +244,7 @@ def words():
     listed = [
         ["größe \x1b[31m 100%41 aGVsbG8=", "a=1&b=%20c&&=&%zz"], ["node1", "node1:0", "node1::0,1", "node1:1:0", "node:", "node::", "node:99", "node::0,0", "node:0:0", "no de"], ["/a:/b", "/a:/b:ro", "a:/b", "/a", "/a:/b:rw"],
         ["/data", "/data:ro", "/data/../x"], ["172.30.0.0/16", "10.0.0.1/8", "0.0.0.0/0", "1.2.3/4"], ["7530000000000000000", "0", "-1", "99999999999999999999"], ["node-1", "Node", "-x"], ["sha256:" + "0" * 64, "SHA256:" + "0" * 64, "md5:1"],
-        ["ubuntu", "127.0.0.1:5000/a/b:1", "a@sha256:" + "1" * 64, "UPPER/case", "x:y:z"], ["http://node0:8000/a?b", "[::1]:8000", "wss://a", "https://u@h/"], ["1G", "1GiB", "0", "-1", "99999999999G", "NaN", "5.5M"],
+        ["ubuntu", "127.0.0.1:5000/a/b:1", "a@sha256:" + "1" * 64, "UPPER/case", "x:y:z", "a@/b@/c"], ["http://node0:8000/a?b", "[::1]:8000", "wss://a", "https://u@h/"], ["1G", "1GiB", "0", "-1", "99999999999G", "NaN", "5.5M"],
         ["90", "1h30m", "2d", "1e9", "-5s"], ["2026-11-21T23:10:12.372627458Z", "2026-11-21T23:10:12+01:00", "0001-01-01T00:00:00Z", "2026-02-30T00:00:00Z"], ["2026-11-21T23:10:12", "2026-11-21 23:10:12.5"],
         ["INT", "SIGTERM", "9", "RTMIN+3", "KILL", "STOP", "RTMAX-99"], ["0, NVIDIA H100, 535.1, 00000000:01:00.0, 5, 1000, 3, 2000, 81559, 10, 81549, 40, [N/A], 70.5, 700\n", "No devices were found\n"],
         ["Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\neth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\n"], ['{"auths":{"https://index.docker.io/v1/":{"auth":"dTpw"}}}', "/hakuriver-task-7530000000000000000", "kohakuriver-env-x"]]
