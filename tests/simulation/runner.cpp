@@ -108,13 +108,15 @@ void Runner::welcomed(Link& link) {
   welcomed_ = true;
   for (const auto& [sequence, report] : outbox_) link.report(sequence, report);
   link.synced();
-  beat(&link);
+  beat(link_);
 }
 
-void Runner::beat(const Link* link) {
-  if (link_.get() != link || !welcomed_) return;
+void Runner::beat(const std::shared_ptr<Link>& link) {
+  if (link_ != link || !welcomed_) return;
   link_->heartbeat();
-  later(world_.heartbeat_interval(), [this, link] { beat(link); });
+  later(world_.heartbeat_interval(), [this, weak = std::weak_ptr(link)] {
+    if (const auto alive = weak.lock()) beat(alive);
+  });
 }
 
 void Runner::refused(Link& link) {

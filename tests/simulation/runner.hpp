@@ -66,7 +66,7 @@ private:
   void dial_later(Time delay) {
     later(delay, [this] { dial(); });
   }
-  void beat(const Link* link);
+  void beat(const std::shared_ptr<Link>& link);
   void prepare(Key key);
   void start(Key key);
   void watch(Key key);
