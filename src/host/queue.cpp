@@ -60,7 +60,7 @@ public:
 
   // The best of the nodes that can take it now: one on which it has not failed, one that has the image, one whose GPUs nobody misses, the one with the most free cores.
   std::optional<Place> place(const Demand& demand) {
-    if (!most_.takes(demand)) return std::nullopt;
+    if (std::none_of(largest_.begin(), largest_.end(), [&](const Room& room) { return room.takes(demand); })) return std::nullopt;
     std::optional<Place> best;
     std::tuple<bool, bool, bool, int> best_rank;
     for (auto [i, end] = candidates(demand); i < end; ++i) {
@@ -74,7 +74,7 @@ public:
       best = Place{i, has_image};
       best_rank = rank;
     }
-    if (!best && demand.node.empty()) measure();  // what has started since the last time has made it less
+    if (!best && has_shrunk_) measure();
     return best;
   }
 
@@ -84,6 +84,7 @@ public:
     Start start{id, machine.name, gpus_for(machine, demand), why, cpus_for(machine, demand)};
     machine.used.add({demand.cores, demand.memory_bytes, start.gpus, demand.exclusive ? start.cpus : std::vector<int>{}});
     rooms_[place.machine] = room_of(machine);
+    has_shrunk_ = true;
     return start;
   }
 
@@ -107,15 +108,21 @@ private:
     std::uint64_t memory_bytes = 0;
     size_t gpus = 0;
     bool takes(const Demand& demand) const { return demand.cores <= cores && demand.memory_bytes <= memory_bytes && demand.gpus_wanted() <= gpus; }
+    bool holds(const Room& other) const { return other.cores <= cores && other.memory_bytes <= memory_bytes && other.gpus <= gpus; }
   };
   static Room room_of(const Machine& machine) {
     if (!machine.online || machine.draining) return {};
     return {std::max(0, machine.cores - machine.used.cores), machine.memory_bytes - std::min(machine.used.memory_bytes, machine.memory_bytes), machine.free_gpu_count()};
   }
-  // No node has more of anything.
+  // What none of these takes fits nowhere. They are few: all others have less of everything than one of them.
   void measure() {
-    most_ = {};
-    for (const Room& room : rooms_) most_ = {std::max(most_.cores, room.cores), std::max(most_.memory_bytes, room.memory_bytes), std::max(most_.gpus, room.gpus)};
+    largest_.clear();
+    for (const Room& room : rooms_) {
+      if (std::any_of(largest_.begin(), largest_.end(), [&](const Room& other) { return other.holds(room); })) continue;
+      std::erase_if(largest_, [&](const Room& other) { return room.holds(other); });
+      largest_.push_back(room);
+    }
+    has_shrunk_ = false;
   }
   // From, to: the node that is named, or all.
   std::pair<size_t, size_t> candidates(const Demand& demand) const {
@@ -132,7 +139,8 @@ private:
   std::unordered_map<std::string_view, size_t> by_name_;
   std::vector<const Demand*> kept_for_;
   size_t kept_ = 0;
-  Room most_;
+  std::vector<Room> largest_;
+  bool has_shrunk_ = false;  // a room, since they were measured
 };
 
 std::vector<Queue::Start> Queue::pass(std::vector<Machine>& machines, Time now, size_t most) {
@@ -141,13 +149,14 @@ std::vector<Queue::Start> Queue::pass(std::vector<Machine>& machines, Time now, 
   std::map<std::uint64_t, std::string> kept;
   // The first of each shape, in the order of the queue. When one starts, the next of its shape takes its turn; when it cannot, the others of its shape cannot either.
   struct Turn {
+    Key key;  // of the first
     std::map<Key, Time>::const_iterator first, end;
     const Demand* demand;
-    bool operator<(const Turn& other) const { return other.first->first < first->first; }  // a heap has the last one on top
+    bool operator<(const Turn& other) const { return other.key < key; }  // a heap has the last one on top
   };
   std::vector<Turn> turns;
   for (const Shape& shape : shapes_)
-    if (!shape.waiting.empty()) turns.push_back({shape.waiting.begin(), shape.waiting.end(), &shape.demand});
+    if (!shape.waiting.empty()) turns.push_back({shape.waiting.begin()->first, shape.waiting.begin(), shape.waiting.end(), &shape.demand});
   std::make_heap(turns.begin(), turns.end());
   while (!turns.empty() && starts.size() < most) {
     std::pop_heap(turns.begin(), turns.end());
@@ -156,6 +165,7 @@ std::vector<Queue::Start> Queue::pass(std::vector<Machine>& machines, Time now, 
     if (const auto place = walk.place(*turn.demand)) {
       starts.push_back(walk.start(TaskId(key.age), *turn.demand, *place));
       if (++turn.first != turn.end) {
+        turn.key = turn.first->first;
         std::push_heap(turns.begin(), turns.end());
         continue;
       }
