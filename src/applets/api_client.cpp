@@ -66,16 +66,21 @@ std::string normalised_url(const std::string& text, std::uint16_t default_port) 
   return scheme + url.substr(scheme_end);
 }
 
-Config client_config(const Arguments& arguments) {
-  std::optional<std::filesystem::path> file;
-  if (const auto path = arguments.find("--config")) file = *path;
-  Config config = Config::load(file);
-  for (const std::string& warning : config.warnings) write_err(arguments.full_name + ": warning: " + printable(warning, kMaxDetailBytes) + "\n");
-  if (const auto host = arguments.find("--host")) {
+Config config_of(const Arguments& arguments) { return config_of(arguments.find("--config"), arguments.find("--host")); }
+
+Config config_of(const std::optional<std::string>& file, const std::optional<std::string>& host) {
+  Config config = Config::load(file ? std::optional<std::filesystem::path>(*file) : std::nullopt);
+  if (host) {
     config.host_url = *host;
     config.origin["host_url"] = "--host";
   }
   if (!config.host_url.empty()) config.host_url = normalised_url(config.host_url, config.network.host_port);
+  return config;
+}
+
+Config client_config(const Arguments& arguments) {
+  Config config = config_of(arguments);
+  for (const std::string& warning : config.warnings) write_err(arguments.full_name + ": warning: " + printable(warning, kMaxDetailBytes) + "\n");
   return config;
 }
 

@@ -20,7 +20,10 @@ struct Response;
 
 namespace riverbox::applets {
 
-// Configuration of a client command: the file, then --config and --host. Warnings go to stderr. Throws ConfigError, UsageError.
+// The configuration of a command: --config or the usual file, the environment, then --host. Throws ConfigError, UsageError.
+Config config_of(const Arguments& arguments);
+Config config_of(const std::optional<std::string>& file, const std::optional<std::string>& host);
+// The same for a client, with the warnings on stderr.
 Config client_config(const Arguments& arguments);
 
 // "node0" -> "http://node0:8000", "node0:9000/" -> "http://node0:9000". Throws UsageError.

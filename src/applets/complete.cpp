@@ -95,9 +95,8 @@ bool fit_for_a_shell(const std::string& name) { return !name.empty() && printabl
 
 std::vector<std::string> ask_host(const std::string& kind, const Resolution& so_far) {
   const std::string file = value_given(so_far, "--config"), host = value_given(so_far, "--host");
-  Config config = Config::load(file.empty() ? std::nullopt : std::optional<std::filesystem::path>(file));
-  if (!host.empty()) config.host_url = host;
-  if (!config.host_url.empty()) config.host_url = normalised_url(config.host_url, config.network.host_port);
+  const auto given = [](const std::string& text) { return text.empty() ? std::nullopt : std::optional(text); };
+  const Config config = config_of(given(file), given(host));
   const net::HostAccess access = net::host_access(config);
   net::HttpClient client(access.url, access.token);
   net::HttpClient::Options options;

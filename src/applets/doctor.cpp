@@ -34,15 +34,6 @@ Examined config_findings(const Config& config) {
   return out;
 }
 
-Config config_of(const Arguments& arguments) {
-  std::optional<std::filesystem::path> file;
-  if (const auto path = arguments.find("--config")) file = *path;
-  Config config = Config::load(file);
-  if (const auto host = arguments.find("--host")) config.host_url = *host;
-  if (!config.host_url.empty()) config.host_url = normalised_url(config.host_url, config.network.host_port);
-  return config;
-}
-
 doctor::Situation situation_of(const Arguments& arguments) {
   doctor::Situation here = doctor::situation_of(config_of(arguments));
   const auto named = arguments.all("--as");

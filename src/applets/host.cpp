@@ -13,6 +13,7 @@
 #include "base/strings.hpp"
 #include "base/time.hpp"
 #include "net/certificate.hpp"
+#include "os/folders.hpp"
 #include "os/inherited_socket.hpp"
 #include "store/classic_import.hpp"
 #include "store/database.hpp"
@@ -35,8 +36,7 @@ int print_address(const Config& config) {
 int import_classic(const Arguments& arguments) {
   const Config config = client_config(arguments);
   const auto& ours = config.database.db_file;
-  std::error_code failed;  // Database says it
-  if (std::filesystem::create_directories(ours.parent_path(), failed)) std::filesystem::permissions(ours.parent_path(), std::filesystem::perms::owner_all, failed);
+  os::make_private_folders(ours.parent_path());  // Database says what is wrong with it
   store::Database database(ours, store::kHostMigrations);
   store::TaskRepository tasks(database);
   const auto days = config.retention.tasks_days;

@@ -13,6 +13,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
+#include "os/folders.hpp"
 #include "os/process.hpp"
 #include "os/sd_notify.hpp"
 #include "os/worker_pool.hpp"
@@ -144,7 +145,7 @@ std::uint16_t port_number(const std::string& text) {
 void make_default_folders(const Config& config) {
   std::error_code ignored;  // who needs the folder says what is wrong with it
   const auto& state = config.paths.state_dir;  // ours alone, before something else makes it on its way
-  if (std::filesystem::create_directories(state, ignored)) std::filesystem::permissions(state, std::filesystem::perms::owner_all, ignored);
+  os::make_private_folders(state);
   const auto is_ours = [&config](const char* key) { return config.origin_of(key) == "default"; };
   if (is_ours("paths.shared_dir")) std::filesystem::create_directories(config.container_dir(), ignored);
   if (is_ours("paths.local_temp_dir")) std::filesystem::create_directories(config.paths.local_temp_dir, ignored);
@@ -153,9 +154,7 @@ void make_default_folders(const Config& config) {
 }  // namespace
 
 Config configured(const Arguments& arguments) {
-  std::optional<std::filesystem::path> file;
-  if (const auto path = arguments.find("--config")) file = *path;
-  Config config = Config::load(file);
+  Config config = config_of(arguments);
   const auto take = [&](const char* flag, const char* key, const auto& assign) {
     const auto value = arguments.find(flag);
     if (!value) return;
@@ -166,8 +165,6 @@ Config configured(const Arguments& arguments) {
   take("--port", "network.host_port", [&](const std::string& v) { config.network.host_port = port_number(v); });
   take("--token", "security.token", [&](const std::string& v) { config.security.token = v; });
   take("--name", "runner.name", [&](const std::string& v) { config.runner.name = v; });
-  take("--host", "host_url", [&](const std::string& v) { config.host_url = v; });
-  if (!config.host_url.empty()) config.host_url = normalised_url(config.host_url, config.network.host_port);
   return config;
 }
 

@@ -23,18 +23,7 @@ using Context = std::unique_ptr<EVP_MD_CTX, FreeKey>;
 
 const unsigned char* bytes_of(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
 
-// Of exactly so many bytes, in lower case: one text for one value.
-std::optional<std::string> from_hex(std::string_view text, size_t size) {
-  if (text.size() != 2 * size) return std::nullopt;
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string bytes(size, '\0');
-  for (size_t i = 0; i < text.size(); ++i) {
-    const size_t digit = kDigits.find(text[i]);
-    if (digit == std::string_view::npos) return std::nullopt;
-    bytes[i / 2] = static_cast<char>(static_cast<unsigned char>(bytes[i / 2]) << 4 | digit);
-  }
-  return bytes;
-}
+std::optional<std::string> bytes_from_hex(std::string_view text, size_t size) { return text.size() == 2 * size ? from_hex(text) : std::nullopt; }
 
 Key private_key(const std::string& seed) {
   Key key(EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, bytes_of(seed), seed.size()));
@@ -45,7 +34,7 @@ Key private_key(const std::string& seed) {
 }  // namespace
 
 PublicKey PublicKey::parse(std::string_view text) {
-  auto bytes = text.starts_with(kScheme) ? from_hex(text.substr(kScheme.size()), kKeyBytes) : std::nullopt;
+  auto bytes = text.starts_with(kScheme) ? bytes_from_hex(text.substr(kScheme.size()), kKeyBytes) : std::nullopt;
   if (!bytes) throw InvalidInput("'" + printable(text, 100) + "' is no public key", "It is \"ed25519:\" and 64 hex digits.");
   return PublicKey(std::move(*bytes));
 }
@@ -55,7 +44,7 @@ std::string PublicKey::str() const { return std::string(kScheme) + hex(bytes_); 
 std::string PublicKey::id() const { return Sha256::of(bytes_).str().substr(std::string_view("sha256:").size(), kIdDigits); }
 
 bool PublicKey::verifies(std::string_view signature_hex, std::string_view message) const {
-  const auto signature = from_hex(signature_hex, kSignatureBytes);
+  const auto signature = bytes_from_hex(signature_hex, kSignatureBytes);
   if (!signature) return false;
   const Key key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, bytes_of(bytes_), bytes_.size()));
   const Context context(EVP_MD_CTX_new());
@@ -64,7 +53,7 @@ bool PublicKey::verifies(std::string_view signature_hex, std::string_view messag
 }
 
 SigningKey SigningKey::from_seed(std::string_view text) {
-  auto seed = from_hex(text, kKeyBytes);
+  auto seed = bytes_from_hex(text, kKeyBytes);
   if (!seed) throw InvalidInput("the signing key is not 64 hex digits");
   std::string bytes(kKeyBytes, '\0');
   size_t size = bytes.size();

@@ -277,6 +277,16 @@ std::string hex(std::string_view bytes) {
   return out;
 }
 
+std::optional<std::string> from_hex(std::string_view digits) {
+  std::string bytes;
+  for (size_t i = 0; i + 1 < digits.size(); i += 2) {
+    const auto high = hex_digit(digits[i]), low = hex_digit(digits[i + 1]);
+    if (!high || !low) return std::nullopt;
+    bytes += static_cast<char>(*high << 4 | *low);
+  }
+  return hex(bytes) == digits ? std::optional(std::move(bytes)) : std::nullopt;
+}
+
 std::string base64(std::string_view bytes) {
   static constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string out;

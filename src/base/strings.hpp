@@ -40,7 +40,8 @@ std::optional<long long> parse_i64(std::string_view text);
 std::string percent_encoded(std::string_view text);              // RFC 3986 unreserved characters stay
 std::optional<std::string> percent_decoded(std::string_view text);  // nullopt: bad escape or NUL
 
-std::string hex(std::string_view bytes);
+std::string hex(std::string_view bytes);  // in lower case
+std::optional<std::string> from_hex(std::string_view digits);  // nullopt: an odd number of digits, or anything but 0-9 and a-f: one text for one value
 std::string base64(std::string_view bytes);
 std::optional<std::string> base64_decoded(std::string_view text);  // padding may be missing; nullopt: another character
 

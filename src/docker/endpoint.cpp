@@ -69,6 +69,8 @@ Endpoint Endpoint::parse(std::string_view docker_host) {
   return endpoint;
 }
 
+Endpoint Endpoint::configured(std::string_view docker_host) { return docker_host.empty() ? from_environment() : parse(docker_host); }
+
 Endpoint Endpoint::from_environment() {
   auto host = environment_value("DOCKER_HOST");
   Endpoint endpoint = parse(host.empty() ? kDefaultHost : host);

@@ -25,6 +25,8 @@ struct Endpoint {
   std::string host;       // unix:///path or tcp://host:port
   bool tls = false;
   std::string cert_path;  // ca.pem, cert.pem, key.pem
+  // What the configuration says, in $DOCKER_HOST's words; "": what the environment says. Throws InvalidInput.
+  static Endpoint configured(std::string_view docker_host);
   static Endpoint from_environment();
   static Endpoint parse(std::string_view docker_host);  // throws InvalidInput
 };

@@ -35,7 +35,7 @@ std::string user_name() {
 bool Situation::remote_host() const { return !is_this_machine(net::HttpUrl::parse(config.url()).host); }
 
 docker::Endpoint Situation::endpoint() const {
-  return config.docker.endpoint.empty() ? docker::Endpoint::from_environment() : docker::Endpoint::parse(config.docker.endpoint);
+  return docker::Endpoint::configured(config.docker.endpoint);
 }
 
 std::string Situation::text() const {

@@ -6,16 +6,17 @@
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
 
 #include "base/error.hpp"
 #include "base/strings.hpp"
+#include "net/security.hpp"
 #include "net/tls.hpp"
 #include "os/atomic_file.hpp"
 #include "os/fd.hpp"
+#include "os/folders.hpp"
 
 namespace riverbox::net {
 namespace fs = std::filesystem;
@@ -131,9 +132,8 @@ std::string content(const fs::path& file) { return fs::exists(file) ? os::read_f
 }  // namespace
 
 CertificateFiles own_certificate(const fs::path& folder, const std::vector<std::string>& names) {
-  std::error_code error;
-  if (fs::create_directories(folder, error)) fs::permissions(folder, fs::perms::owner_all, error);
-  if (error) throw IoError("make the folder " + folder.string() + " for the host's certificate", error.value(), "Set paths.state_dir to a place that can be written.");
+  if (const auto error = os::make_private_folders(folder))
+    throw IoError("make the folder " + folder.string() + " for the host's certificate", error.value(), "Set paths.state_dir to a place that can be written.");
   const fs::path authority_file = folder / "ca.pem", authority_key_file = folder / "ca.key";
   const CertificateFiles files{folder / "host.pem", folder / "host.key"};
 
@@ -166,15 +166,8 @@ std::optional<CertificateFiles> certificate_of(const Config& config) {
       throw ConfigError("security.tls is \"files\", but security.tls_certificate or security.tls_key is missing", "Name both files; or say tls = \"auto\", and the host makes them.");
     return CertificateFiles{security.tls_certificate, security.tls_key};
   }
-  char machine[256] = "";
-  gethostname(machine, sizeof machine - 1);
-  std::vector<std::string> names{"localhost", "127.0.0.1", "::1", to_lower(machine), to_lower(config.network.host_reachable_address)};
-  for (const std::string& host : security.allowed_hosts) names.push_back(to_lower(host));
-  for (std::string& name : names) {
-    if (name.starts_with('[')) name = name.substr(1, name.find(']') - 1);
-    if (const size_t colon = name.find(':'); colon == name.rfind(':')) name.resize(std::min(colon, name.size()));  // a port
-  }
-  std::erase(names, "");
+  std::vector<std::string> names = host_names(config);
+  names.insert(names.end(), {"127.0.0.1", "::1"});
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
   return own_certificate(config.paths.state_dir / "tls", names);

@@ -9,13 +9,13 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <unordered_map>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 
 #include "net/http.hpp"
+#include "net/occupancy.hpp"
 #include "net/server.hpp"
 #include "net/stream.hpp"
 
@@ -37,32 +37,6 @@ private:
   boost::asio::io_context& loop_;
   std::mutex mutex_;
   bool open_ = true;
-};
-
-// How many connections there are, in all and of each machine. Thread-safe.
-class Occupancy {
-public:
-  unsigned total() const;
-  unsigned of(const std::string& machine) const;
-
-private:
-  friend class Slot;
-  mutable std::mutex mutex_;
-  unsigned total_ = 0;
-  std::unordered_map<std::string, unsigned> by_machine_;
-};
-
-// Counts a connection while it lives.
-class Slot {
-public:
-  Slot(std::shared_ptr<Occupancy> occupancy, std::string machine);
-  ~Slot();
-  Slot(const Slot&) = delete;
-  Slot& operator=(const Slot&) = delete;
-
-private:
-  std::shared_ptr<Occupancy> occupancy_;
-  std::string machine_;
 };
 
 // One request and its answer, shared by the connection (loop thread) and the responder (any thread). Holds nothing of

@@ -80,7 +80,6 @@ Listener adopt_listener(asio::io_context& loop, int fd) {
   int family = AF_UNSPEC;
   socklen_t size = sizeof family;
   ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size);
-  if (family != AF_INET && family != AF_INET6) throw Unavailable("cannot serve on the socket that was passed: it is not TCP");
   return Listener(loop, asio::generic::stream_protocol(family, IPPROTO_TCP), fd);
 }
 

@@ -2,13 +2,13 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 
 #include "base/error.hpp"
 #include "base/strings.hpp"
 #include "net/credentials.hpp"
+#include "os/process.hpp"
 
 namespace riverbox::net {
 namespace {
@@ -81,27 +81,27 @@ bool came_through_a_proxy(const Request& request) {
 // Who asks where nobody has to say it: everything is open.
 const Identity kNobodyInParticular{"", Role::admin, false};
 
-std::string machine_name() {
-  char name[256] = "";
-  gethostname(name, sizeof name - 1);
-  return to_lower(name);
-}
-
 }  // namespace
 
-AccessPolicy::AccessPolicy(const Config& config, Finders find) : find_(std::move(find)) {
-  hosts_ = {"localhost", machine_name(), machine_name().substr(0, machine_name().find('.'))};
-  auto add_host = [this](const std::string& text, const char* key) {
+std::vector<std::string> host_names(const Config& config) {
+  const std::string machine = to_lower(os::host_name());
+  std::vector<std::string> names{"localhost", machine, machine.substr(0, machine.find('.'))};
+  const auto add = [&names](const std::string& text, const char* key) {
     if (text.empty()) return;
-    auto parsed = parse_host_port(text);
-    if (!parsed && is_ipv6(text)) return;  // written without brackets; addresses are always right
+    if (is_ipv6(text)) return names.push_back(to_lower(text));
+    const auto parsed = parse_host_port(text);
     if (!parsed)
       throw ConfigError(fmt::format("{}: \"{}\" is not a host name", key, printable(text)), "Write a name such as \"cluster.example.org\".");
-    hosts_.push_back(parsed->host);
+    const std::string& host = parsed->host;
+    names.push_back(host.starts_with('[') ? host.substr(1, host.size() - 2) : host);
   };
-  add_host(config.network.host_reachable_address, "network.host_reachable_address");
-  for (const std::string& host : config.security.allowed_hosts) add_host(host, "security.allowed_hosts");
-  std::erase(hosts_, "");
+  add(config.network.host_reachable_address, "network.host_reachable_address");
+  for (const std::string& host : config.security.allowed_hosts) add(host, "security.allowed_hosts");
+  std::erase(names, "");
+  return names;
+}
+
+AccessPolicy::AccessPolicy(const Config& config, Finders find) : find_(std::move(find)), hosts_(host_names(config)) {
   for (const std::string& text : config.security.allowed_origins) {
     std::string origin = text;
     if (origin.ends_with('/')) origin.pop_back();

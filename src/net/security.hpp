@@ -28,6 +28,10 @@ std::string client_token(const Config& config);
 inline constexpr std::string_view kSessionCookie = "riverbox_session";
 std::optional<std::string> session_cookie(const Request& request);
 
+// What this host is called, in lower case and without ports: localhost, this machine's name, network.host_reachable_address, security.allowed_hosts; addresses without
+// brackets. Throws ConfigError for what is no host name.
+std::vector<std::string> host_names(const Config& config);
+
 class AccessPolicy {
 public:
   // How somebody is found; any thread, must not block.
@@ -36,7 +40,7 @@ public:
     std::function<std::optional<Identity>(const LocalUser& user)> local;     // who comes over the unix socket
     std::function<std::optional<Identity>(const std::string& ticket, const std::string& path)> ticket;  // who was given it for this path; good once
   };
-  // Host names that are always right: localhost, IP addresses, this machine's name, network.host_reachable_address, security.allowed_hosts.
+  // Right are host_names() and every IP address.
   AccessPolicy(const Config& config, Finders find);
   bool requires_token() const { return find_.token != nullptr; }
   // Who asks; nullopt: nobody that we know. A token in a header counts first. A browser has its session's cookie instead, which opens no WebSocket and changes nothing

@@ -10,6 +10,7 @@
 #include "base/strings.hpp"
 #include "net/security.hpp"
 #include "os/fd.hpp"
+#include "os/folders.hpp"
 
 namespace riverbox::net {
 namespace fs = std::filesystem;
@@ -26,12 +27,9 @@ bool is_token(std::string_view text) {
   return true;
 }
 
-// The folders of ours that are missing, readable by their owner only; those that exist stay as they are.
-void make_private_folders(const fs::path& folder) {
-  if (folder.empty() || fs::exists(folder)) return;
-  make_private_folders(folder.parent_path());
-  if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
-    throw IoError(fmt::format("create the folder {} for the token", folder.string()), errno, "Set security.token_file to a place that can be written.");
+void make_folder(const fs::path& folder) {
+  if (const auto error = os::make_private_folders(folder))
+    throw IoError(fmt::format("create the folder {} for the token", folder.string()), error.value(), "Set security.token_file to a place that can be written.");
 }
 
 // The file appears whole and never replaces another. False: somebody else was quicker.
@@ -51,7 +49,7 @@ struct RemoveAtEnd {
 
 // The token in a file beside, whole and durable. It is the caller's to remove.
 fs::path temporary_token_file(const fs::path& path, const std::string& token) {
-  make_private_folders(path.parent_path());
+  make_folder(path.parent_path());
   const fs::path temporary = path.parent_path() / fmt::format(".{}.{}.{}", path.filename().string(), getpid(), random_hex(4));
   os::UniqueFd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!fd)
@@ -91,7 +89,7 @@ std::optional<std::string> read_token_file(const fs::path& path) {
 }
 
 void prepare_token_folder(const fs::path& file) {
-  make_private_folders(file.parent_path());
+  make_folder(file.parent_path());
   if (access(file.parent_path().c_str(), W_OK) != 0)
     throw IoError(fmt::format("create the token file {}", file.string()), errno, "Set paths.state_dir to a place that can be written.");
 }

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -42,10 +41,8 @@ void name_it(InheritedSocket& socket) {
     const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
     socket.address = ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
     socket.port = ntohs(v6.sin6_port);
-  } else if (address.ss_family == AF_UNIX) {
-    socket.address = printable(reinterpret_cast<const sockaddr_un&>(address).sun_path, sizeof(sockaddr_un::sun_path));
   } else {
-    refuse_socket("it is neither TCP nor a unix socket");
+    refuse_socket("it is not TCP");
   }
 }
 

@@ -10,12 +10,12 @@ namespace riverbox::os {
 
 struct InheritedSocket {
   UniqueFd fd;          // listens
-  std::string address;  // "0.0.0.0", "::"; of a unix socket its path
+  std::string address;  // "0.0.0.0", "::"
   std::uint16_t port = 0;
 };
 
 // From $LISTEN_FDS, if it is meant for this process; else nullopt. Call it once, before there are threads: the variables are taken away, so that
-// no child believes them. Throws ConfigError for more than one socket, and for what is no stream socket that listens.
+// no child believes them. Throws ConfigError for more than one socket, and for what is no TCP socket that listens.
 std::optional<InheritedSocket> inherited_socket();
 
 }  // namespace riverbox::os

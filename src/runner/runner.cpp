@@ -33,10 +33,6 @@ struct Match : Cases... {
 template <class... Cases>
 Match(Cases...) -> Match<Cases...>;
 
-docker::Endpoint endpoint_of(const Config& config) {
-  return config.docker.endpoint.empty() ? docker::Endpoint::from_environment() : docker::Endpoint::parse(config.docker.endpoint);
-}
-
 fs::path state_file(const Config& config, const std::string& node) {
   std::error_code error;
   fs::create_directories(config.paths.state_dir, error);
@@ -71,7 +67,7 @@ public:
         attempts_(database_),
         lease_(fs::path(state_file_).replace_extension(".lease")),
         lease_timer_(loop),
-        engine_(endpoint_of(config_)),
+        engine_(docker::Endpoint::configured(config_.docker.endpoint)),
         keys_(std::make_shared<environment::TrustedKeys>(fs::path(state_file_).replace_extension(".keys"))),
         syncer_(engine_, docker::Naming(config_.docker.prefix), environment::Share(config_.container_dir(), config_.paths.shared_dir),
                 {.remove_superseded = config_.docker.remove_superseded_images,

@@ -104,7 +104,7 @@ class Sockets(unittest.TestCase):
                 self.assertNotEqual(other.connect_ex(("127.0.0.1", host.port)), 0, "not the port of the configuration")
 
     def test_what_is_no_listening_socket_is_refused(self):
-        for how, why in (("datagram", "no stream socket"), ("deaf", "does not listen"), ("none", "no socket"), ("127.0.0.1:0,127.0.0.1:0", "2 were passed")):
+        for how, why in (("datagram", "no stream socket"), ("deaf", "does not listen"), ("none", "no socket"), ("unix", "not TCP"), ("127.0.0.1:0,127.0.0.1:0", "2 were passed")):
             host = self.start(how)
             wait_until(lambda: not host.process.running(), 20, "the end")
             self.assertEqual(host.process.popen.returncode, 78, host.log())
