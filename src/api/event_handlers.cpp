@@ -82,8 +82,6 @@ EventQuery asked_events(const Call& call) {
   return query;
 }
 
-Json text_or_nothing(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
-
 Json event_shape(const store::EventRecord& event) {
   Json out;
   out["id"] = event.id;
@@ -91,9 +89,9 @@ Json event_shape(const store::EventRecord& event) {
   out["type"] = event.type;
   out["action"] = event.action;
   out["subject"] = event.subject;
-  out["owner"] = text_or_nothing(event.owner);
-  out["node"] = text_or_nothing(event.node);
-  out["message"] = text_or_nothing(event.message);
+  out["owner"] = or_null(event.owner);
+  out["node"] = or_null(event.node);
+  out["message"] = or_null(event.message);
   return out;
 }
 
@@ -112,6 +110,10 @@ public:
                                                      if (const auto self = weak.lock()) self->closed();
                                                    }});
     if (!body_) return;
+    services_.guests.add(call.identity.token_id, shared_from_this(), [](EventFollower& cut) {
+      cut.body_.reset();
+      cut.closed();
+    });
     write(fmt::format("retry: 1000\nid: {}\n\n", query_.after));  // whoever is cut off before the first event knows where it was, too
     wait();
     look();

@@ -126,11 +126,7 @@ void open_events(const CallPtr& call, const FeedPosition& from) {
   if (!body) return;
   auto reader = std::make_shared<EventReader>(services, call->identity, std::move(body), from);
   reader->start();
-  services.guests.add(call->identity.token_id, reader, [&services, weak = std::weak_ptr(reader)] {
-    boost::asio::post(services.loop, [weak] {
-      if (const auto alive = weak.lock()) alive->fail("");
-    });
-  });
+  services.guests.add(call->identity.token_id, reader, [](EventReader& cut) { cut.fail(""); });
   feed->start(std::move(reader));
 }
 

@@ -18,6 +18,7 @@
 #include "config.h"
 #include "net/certificate.hpp"
 #include "net/server.hpp"
+#include "os/folders.hpp"
 
 namespace riverbox::api {
 namespace {
@@ -26,7 +27,7 @@ constexpr std::chrono::milliseconds kMaxAgeOfAnswers{500};
 constexpr std::chrono::hours kRenewal{12};  // how often the host looks at its certificate
 
 docker::Engine make_engine(const Config& config) {
-  return docker::Engine(config.docker.endpoint.empty() ? docker::Endpoint::from_environment() : docker::Endpoint::parse(config.docker.endpoint));
+  return docker::Engine(docker::Endpoint::configured(config.docker.endpoint));
 }
 
 // Where the output of an attempt goes, relative to the share: of the first one as each prefix's original does.
@@ -82,15 +83,11 @@ PublicAddress address_of(const Config& config, std::uint16_t port) {
 // The state is ours alone: a folder that only its owner can read. A share that nobody configured lies in it and is made, too;
 // one that was configured and is missing is not mounted, and nothing must be written where it will be.
 const Config& with_folders(const Config& config) {
-  std::error_code error;
-  auto make = [&](const std::filesystem::path& folder, std::filesystem::perms perms) {
-    if (folder.empty() || !std::filesystem::create_directories(folder, error)) return;
-    std::filesystem::permissions(folder, perms, error);
-  };
-  using std::filesystem::perms;
-  make(config.database.db_file.parent_path(), perms::owner_all);
-  if (config.paths.shared_dir.parent_path() == config.paths.state_dir)
-    make(config.paths.shared_dir, perms::owner_all | perms::group_read | perms::group_exec | perms::others_read | perms::others_exec);
+  std::error_code error = os::make_private_folders(config.database.db_file.parent_path());
+  if (!error && config.paths.shared_dir.parent_path() == config.paths.state_dir) {
+    using enum std::filesystem::perms;
+    if (std::filesystem::create_directories(config.paths.shared_dir, error)) std::filesystem::permissions(config.paths.shared_dir, owner_all | group_read | group_exec | others_read | others_exec, error);
+  }
   if (error)
     throw IoError("make the state folder " + config.paths.state_dir.string(), error.value(), "Choose another with [paths] state_dir or $RIVERBOX_PATHS_STATE_DIR.");
   return config;
@@ -145,7 +142,7 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
       tokens(token_repository, token),
       local_users(c.security.local_users),
       access(c, finders(tokens, local_users, tickets)),
-      guests([this](const std::string& token_id) { return tokens.is_valid(token_id); }),
+      guests(loop, [this](const std::string& token_id) { return tokens.is_valid(token_id); }),
       answers([this] { return database.changes() + nodes.changes(); }, kMaxAgeOfAnswers) {
   tokens.on_end = [this](const std::string& token_id) { guests.show_out(token_id); };
 }

@@ -20,11 +20,6 @@ Json local_time(const std::string& rfc3339) {
   return to_local_iso(parse_rfc3339(rfc3339));
 }
 
-template <class T>
-Json or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
-
 }  // namespace
 
 Json container_shape(const host::ListedContainer& c, Dialect dialect) {
@@ -64,7 +59,7 @@ std::string archives_text(const environment::Listing& listing) {
 }
 
 Json packaging_shape(const environment::Packaging& p) {
-  return {{"way", p.way}, {"why", p.why.empty() ? Json(nullptr) : Json(p.why)}, {"layers", p.layers}, {"layers_taken_over", p.layers_taken_over},
+  return {{"way", p.way}, {"why", or_null(p.why)}, {"layers", p.layers}, {"layers_taken_over", p.layers_taken_over},
           {"bytes_taken_over", p.bytes_taken_over}};
 }
 
@@ -75,9 +70,9 @@ Json task_shape(const store::TaskRecord& t, const Identity& reader, const std::f
   Json out;
   out["task_id"] = s.id.str();
   out["task_type"] = "command";
-  out["owner"] = t.owner.empty() ? Json(nullptr) : Json(t.owner);
-  out["batch_id"] = t.batch_id.empty() ? Json(nullptr) : Json(t.batch_id);
-  out["name"] = s.name.empty() ? Json(nullptr) : Json(s.name);
+  out["owner"] = or_null(t.owner);
+  out["batch_id"] = or_null(t.batch_id);
+  out["name"] = or_null(s.name);
   out["command"] = s.command;
   out["arguments"] = s.arguments;
   out["env_vars"] = s.env;
@@ -98,25 +93,25 @@ Json task_shape(const store::TaskRecord& t, const Identity& reader, const std::f
   out["stop_signal"] = s.stop_signal;
   out["stop_grace_seconds"] = s.stop_grace.count();
   out["priority"] = s.priority;
-  out["target"] = t.target.empty() ? Json(nullptr) : Json(t.target);
-  out["assigned_node"] = t.node.empty() ? Json(nullptr) : Json(t.node);
+  out["target"] = or_null(t.target);
+  out["assigned_node"] = or_null(t.node);
   out["container_name"] = s.registry_image.empty() ? Json(s.environment) : Json(nullptr);
-  out["registry_image"] = s.registry_image.empty() ? Json(nullptr) : Json(s.registry_image);
+  out["registry_image"] = or_null(s.registry_image);
   out["docker_image_name"] = !s.registry_image.empty() ? Json(s.registry_image) : s.runs_on_host() ? Json(nullptr) : Json(s.environment);
   out["docker_privileged"] = s.privileged;
   out["docker_mount_dirs"] = mounts;
   out["stdout_path"] = (shared_dir / s.stdout_file).string();
   out["stderr_path"] = (shared_dir / s.stderr_file).string();
   out["exit_code"] = or_null(t.exit_code);
-  out["error_message"] = t.message.empty() ? Json(nullptr) : Json(t.message);
+  out["error_message"] = or_null(t.message);
   out["submitted_at"] = local_time(t.submitted_at);
   out["started_at"] = local_time(t.started_at);
   out["completed_at"] = local_time(t.completed_at);
-  out["image_id"] = t.image_id.empty() ? Json(nullptr) : Json(t.image_id);
+  out["image_id"] = or_null(t.image_id);
   // Before it runs, only a version that was asked for is sure.
   const std::string& tarball = t.tarball.empty() && s.exact ? s.tarball : t.tarball;
   const auto version = environment::Share::parse_file_name(tarball);
-  out["tarball"] = tarball.empty() ? Json(nullptr) : Json(tarball);
+  out["tarball"] = or_null(tarball);
   out["version"] = version ? Json(version->second) : Json(nullptr);
   return out;
 }
@@ -140,7 +135,7 @@ Json node_shape(const host::NodeView& n, const host::Usage& usage) {
   out["memory_total_bytes"] = d.memory_bytes;
   out["current_avg_temp"] = or_null(n.load.average_temperature);
   out["current_max_temp"] = or_null(n.load.maximum_temperature);
-  out["host_tasks"] = d.host_tasks ? Json(*d.host_tasks) : Json(nullptr);
+  out["host_tasks"] = or_null(d.host_tasks);
   out["vm_capable"] = false;
   out["vfio_gpus"] = Json::array();
   out["runner_version"] = d.version;

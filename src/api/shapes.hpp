@@ -1,6 +1,8 @@
 // How our types look in JSON: the shapes of docs/api.md.
 #pragma once
 #include <filesystem>
+#include <optional>
+#include <string>
 
 #include <nlohmann/json.hpp>
 
@@ -15,6 +17,12 @@
 namespace riverbox::api {
 
 using Json = nlohmann::ordered_json;
+
+inline Json or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+template <class T>
+Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
 
 Json container_shape(const host::ListedContainer& container, Dialect dialect);
 std::string archives_text(const environment::Listing& listing);  // as text at once: there may be ten thousand

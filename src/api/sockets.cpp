@@ -79,9 +79,8 @@ std::function<void(std::shared_ptr<net::WebSocket>)> ending_with(Services& servi
   return [&services, token_id, opened = std::move(opened)](std::shared_ptr<net::WebSocket> socket) {
     const std::weak_ptr<net::WebSocket> weak = socket;
     opened(std::move(socket));
-    services.guests.add(token_id, weak, [weak] {
-      if (const auto alive = weak.lock()) alive->close(1008, "the token of this connection is not valid any more");
-    });
+    if (const auto alive = weak.lock())
+      services.guests.add(token_id, alive, [](net::WebSocket& cut) { cut.close(1008, "the token of this connection is not valid any more"); });
   };
 }
 

@@ -112,12 +112,12 @@ void task_status(CallPtr call) { call->reply(shape(*call, visible_task(*call)));
 void explain_task(CallPtr call) {
   const auto explanation = call->services.tasks.explain(visible_task(*call).spec.id);
   const auto& task = explanation.task;
-  Json out{{"task_id", task.spec.id.str()}, {"status", std::string(to_string(task.state))}, {"node", task.node.empty() ? Json(nullptr) : Json(task.node)},
-           {"placement", task.placement.empty() ? Json(nullptr) : Json(task.placement)}, {"message", task.message}};
+  Json out{{"task_id", task.spec.id.str()}, {"status", std::string(to_string(task.state))}, {"node", or_null(task.node)},
+           {"placement", or_null(task.placement)}, {"message", task.message}};
   for (const TaskId id : explanation.after) out["after"].push_back({{"task_id", id.str()}, {"status", std::string(to_string(call->services.tasks.get(id).state))}});
   if (explanation.waiting) {
     out["position"] = explanation.waiting->position;
-    out["kept_node"] = explanation.waiting->kept.empty() ? Json(nullptr) : Json(explanation.waiting->kept);
+    out["kept_node"] = or_null(explanation.waiting->kept);
     out["reasons"] = Json::array();
     for (const auto& [node, reason] : explanation.waiting->refusals) out["reasons"].push_back({{"node", node}, {"reason", reason}});
   }

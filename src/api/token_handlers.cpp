@@ -9,7 +9,6 @@
 namespace riverbox::api {
 namespace {
 
-Json or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
 Json token_shape(const store::TokenRecord& token) {
   return {{"id", token.id}, {"user", token.user}, {"role", to_string(token.role)}, {"note", or_null(token.note)}, {"created_at", token.created_at},

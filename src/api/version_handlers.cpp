@@ -13,10 +13,9 @@ namespace {
 
 constexpr auto kDiffTimeout = std::chrono::minutes(5);
 
-Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
 Json version_shape(const environment::Version& v) {
-  return {{"timestamp", v.timestamp}, {"tarball", v.tarball}, {"size_bytes", v.size_bytes}, {"image_id", text_or_null(v.image_id)}};
+  return {{"timestamp", v.timestamp}, {"tarball", v.tarball}, {"size_bytes", v.size_bytes}, {"image_id", or_null(v.image_id)}};
 }
 
 Json version_facts_shape(const host::VersionFacts& facts, const std::vector<std::string>& nodes) {
@@ -28,7 +27,7 @@ Json version_facts_shape(const host::VersionFacts& facts, const std::vector<std:
   out["pinned"] = facts.pinned;
   out["newest"] = facts.newest;
   out["nodes"] = nodes;
-  out["problem"] = text_or_null(facts.problem);
+  out["problem"] = or_null(facts.problem);
   out["signature"] = known ? Json(environment::to_string(facts.signature)) : Json(nullptr);
   return out;
 }
@@ -55,11 +54,6 @@ const char* file_type(char type) {
   return "unknown";
 }
 
-template <class T>
-Json value_or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
-
 Json files_shape(const environment::VersionDiff& diff) {
   Json out;
   std::uint64_t all = 0;
@@ -73,7 +67,7 @@ Json files_shape(const environment::VersionDiff& diff) {
   Json list = Json::array();
   for (const auto& file : diff.files)
     list.push_back({{"change", to_string(file.change)}, {"path", file.path}, {"type", file_type(file.type)},
-                    {"size_a", value_or_null(file.a_bytes)}, {"size_b", value_or_null(file.b_bytes)}, {"differs", file.differs}});
+                    {"size_a", or_null(file.a_bytes)}, {"size_b", or_null(file.b_bytes)}, {"differs", file.differs}});
   out["list"] = std::move(list);
   return out;
 }
@@ -123,16 +117,16 @@ Json verified_shape(const host::Verification& done, const host::Nodes& nodes, co
     Json row = {{"environment", one.environment}};
     row.update(version_shape(one.version));
     row["state"] = whole ? "ok" : "damaged";
-    row["reason"] = text_or_null(one.damage);
+    row["reason"] = or_null(one.damage);
     row["index"] = whole ? Json(index_word(one.index)) : Json(nullptr);
-    row["index_problem"] = text_or_null(one.index_problem);
+    row["index_problem"] = or_null(one.index_problem);
     row["signature"] = whole ? Json(environment::to_string(one.signature)) : Json(nullptr);
     row["nodes"] = nodes.holders({one.environment, one.fingerprint});
     list.push_back(std::move(row));
   }
   const auto advice = compression_advice(done, compression);
   return {{"ok", verified.size() - damaged}, {"damaged", damaged}, {"versions", std::move(list)}, {"read_bytes", done.read_bytes},
-          {"read_seconds", std::chrono::duration<double>(done.reading).count()}, {"advice", value_or_null(advice)}};
+          {"read_seconds", std::chrono::duration<double>(done.reading).count()}, {"advice", or_null(advice)}};
 }
 
 // A number is as good as its digits.
@@ -148,8 +142,8 @@ Json synced_shape(const std::string& name, const environment::Version& version, 
   size_t failed = 0;
   for (const auto& [node, answer] : nodes) {
     failed += answer.ok ? 0 : 1;
-    list.push_back({{"hostname", node}, {"ok", answer.ok}, {"message", text_or_null(answer.message)}, {"tarball", text_or_null(answer.tarball)},
-                    {"loaded", answer.loaded}, {"way", text_or_null(answer.way)}, {"bytes_read", answer.bytes_read}});
+    list.push_back({{"hostname", node}, {"ok", answer.ok}, {"message", or_null(answer.message)}, {"tarball", or_null(answer.tarball)},
+                    {"loaded", answer.loaded}, {"way", or_null(answer.way)}, {"bytes_read", answer.bytes_read}});
   }
   const auto have = std::to_string(nodes.size() - failed) + " of " + std::to_string(nodes.size());
   Json out = {{"message", have + (nodes.size() == 1 ? " node has" : " nodes have") + " version " + std::to_string(version.timestamp) + " of '" + name + "'."}};

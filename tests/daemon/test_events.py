@@ -74,6 +74,17 @@ class Events(OwnCluster):
 
     # ---- what is told
 
+    def test_who_is_told_is_not_told_any_more_once_the_token_ends(self):
+        made = self.host.cli("riverbox", "token", "create", "vera", "--json", check=True).json()
+        connection = http.client.HTTPConnection("127.0.0.1", self.host.port, timeout=PATIENCE)
+        self.addCleanup(connection.close)
+        connection.request("GET", "/api/events", headers={"Accept": "text/event-stream", "Authorization": f"Bearer {made['token']}"})
+        told = connection.getresponse()
+        self.assertEqual((told.status, told.readline()), (200, b"retry: 1000\n"))
+        self.host.cli("riverbox", "token", "revoke", made["id"], check=True)
+        with self.assertRaises((http.client.IncompleteRead, ConnectionError)):  # cut off, as whoever is refused; not the end of the list
+            told.read()
+
     def test_the_life_of_a_task(self):
         good, bad = self.submit("true"), self.submit("exit 3", retries=1)
         self.host.wait_task(good)
