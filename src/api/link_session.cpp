@@ -139,7 +139,7 @@ private:
       attempts_.push_back({TaskId::parse(a.at("task_id").get<std::string>()), a.value("attempt", 1), a.value("epoch", std::int64_t{1}),
                            a.contains("state") ? std::optional(parse_task_state(a["state"].get<std::string>())) : std::nullopt,
                            a.contains("gpus") ? std::optional(a["gpus"].get<std::vector<int>>()) : std::nullopt,
-                           a.contains("cpus") ? std::optional(a["cpus"].get<std::vector<int>>()) : std::nullopt});
+                           a.contains("cpus") ? std::optional(a["cpus"].get<std::vector<int>>()) : std::nullopt, a.value("claim", "")});
     auto epoch = services_.nodes.connect(d, shared_from_this());
     hostname_ = d.hostname;
     services_.tasks.take_in(hostname_, attempts_);

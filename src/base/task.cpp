@@ -202,6 +202,7 @@ void to_json(json& j, const TaskSpec& spec) {
   j = json{{"id", spec.id.str()},
            {"attempt", spec.attempt},
            {"epoch", spec.epoch},
+           {"claim", spec.claim},
            {"name", spec.name},
            {"command", spec.command},
            {"arguments", spec.arguments},
@@ -239,6 +240,7 @@ void from_json(const json& j, TaskSpec& spec) {
   spec.id = read_id(j);
   read<int>(j, "attempt", spec.attempt, 1);
   read<std::int64_t>(j, "epoch", spec.epoch, 0);
+  read(j, "claim", spec.claim);
   read(j, "name", spec.name);
   read(j, "command", spec.command);
   read(j, "arguments", spec.arguments, as_text);

@@ -44,6 +44,7 @@ struct TaskSpec {
   TaskId id;
   int attempt = 1;
   std::int64_t epoch = 1;
+  std::string claim;                   // random, of this attempt; the node that shows it was given it
   std::string name;                    // what its user calls it; may be empty
   std::string command;
   std::vector<std::string> arguments;

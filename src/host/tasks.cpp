@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::chrono::minutes kPatience{5};   // so long a task is overtaken by smaller ones
 constexpr size_t kStartsAtOnce = 256;          // in one transaction
+constexpr size_t kClaimBytes = 16;
 
 Demand demand_of(const store::TaskRecord& task) {
   const auto& spec = task.spec;
@@ -97,7 +98,7 @@ Tasks::Request Tasks::requested(const Submission& submission, const std::vector<
     task.spec.id = TaskId::next();
     task.spec.numa = numa;
     task.spec.gpus = gpus;
-    name_logs(task.spec);
+    begin_attempt(task.spec);
     task.target = task.node = node;
     task.fingerprint = submission.image;
     task.owner = submission.owner;
@@ -127,7 +128,8 @@ Tasks::Request Tasks::requested(const Submission& submission, const std::vector<
 }
 
 // Of each attempt its own: what one has written is not lost when the next begins.
-void Tasks::name_logs(TaskSpec& spec) const {
+void Tasks::begin_attempt(TaskSpec& spec) const {
+  spec.claim = random_hex(kClaimBytes);
   spec.stdout_file = log_file_(spec.id, spec.attempt, false);
   spec.stderr_file = log_file_(spec.id, spec.attempt, true);
 }
@@ -269,7 +271,7 @@ bool Tasks::try_again(const TaskReport& report) {
   ++spec.attempt;
   if (spec.gpu_count > 0) spec.gpus.clear();
   spec.cpus.clear();
-  name_logs(spec);
+  begin_attempt(spec);
   if (!repository_.requeue(*task)) return false;
   log::info("host", "a task waits for another attempt", {{"task", spec.id.str()}, {"attempt", std::to_string(spec.attempt)}, {"reason", task->message}});
   held_.release({report.id, report.attempt});

@@ -49,6 +49,7 @@ struct KnownAttempt {
   std::optional<TaskState> state = {};  // older runners say neither this
   std::optional<std::vector<int>> gpus = {};  // nor which it holds
   std::optional<std::vector<int>> cpus = {};  // nor these
+  std::string claim = {};                     // nor this
 };
 
 class Tasks {
@@ -111,12 +112,14 @@ private:
   void enqueue(const store::TaskRecord& task, const std::string& failed_on = {});
   std::vector<store::TaskRecord> enqueue(std::vector<Request>& requests);
   Request requested(const Submission& submission, const std::vector<Machine>& machines, std::vector<FailedTarget>& failed);
-  void name_logs(TaskSpec& spec) const;
+  void begin_attempt(TaskSpec& spec) const;
   // Node, epoch and GPUs of a start into the record; what it takes is held from then on.
   void take_place(store::TaskRecord& task, const Queue::Start& start);
   void refuse_waiting(std::vector<store::TaskRecord>& tasks, const std::vector<Machine>& machines, std::vector<FailedTarget>& failed);
   void start_waiting(const std::vector<Queue::Start>& starts);
   void dispatch(const store::TaskRecord& task);
+  // A task that waits, as far as we know, while its node has it already. False: it does not wait, or the node was not given it.
+  bool recover(const std::string& node, const KnownAttempt& attempt, store::TaskRecord task);
   void found_again(TaskId id);
   TaskReport report_of(const store::TaskRecord& task, TaskState state, std::string message) const;  // of the host itself
   // After an attempt that failed or is lost. True: the task waits for another one.

@@ -25,23 +25,28 @@ void Tasks::in_one_pass(const Work& work) {
   schedule();
 }
 
-namespace {
-
-// Whether a node can have the current attempt: it was given to it. One that waits for any node may be claimed, too: a database that was restored from a backup does not
-// know that it has been given to a node since.
-bool may_have(const std::string& node, const store::TaskRecord& task) { return task.node == node || (task.state == TaskState::pending && task.node.empty()); }
-
-}  // namespace
-
 bool Tasks::is_on(const std::string& node, TaskId id, int attempt) {
   const auto task = repository_.find(id);
-  return task && task->spec.attempt == attempt ? may_have(node, *task) : held_.holds_on({id, attempt}, node);
+  return task && task->spec.attempt == attempt ? task->node == node : held_.holds_on({id, attempt}, node);
+}
+
+// A database that was restored from a backup does not know what has been given to nodes since. Nobody else knows the claim.
+bool Tasks::recover(const std::string& hostname, const KnownAttempt& attempt, store::TaskRecord task) {
+  if (task.state != TaskState::pending || task.spec.attempt != attempt.attempt || task.spec.claim.empty() || task.spec.claim != attempt.claim) return false;
+  take_place(task, {task.spec.id, hostname, attempt.gpus.value_or(std::vector<int>()), "It was found there.", attempt.cpus.value_or(std::vector<int>())});
+  task.spec.epoch = attempt.epoch;
+  repository_.assign({task});
+  queue_.remove(task.spec.id);
+  dependencies_.remove(task.spec.id);
+  if (attempt.state && !is_final(*attempt.state)) apply(report_of(task, *attempt.state, {}));
+  return true;
 }
 
 void Tasks::take_in(const std::string& hostname, const std::vector<KnownAttempt>& attempts) {
   for (const auto& attempt : attempts) {
     auto task = repository_.find(attempt.id);
-    if (!task || (attempt.attempt == task->spec.attempt && !may_have(hostname, *task))) continue;
+    if (!task || recover(hostname, attempt, *task)) continue;
+    if (attempt.attempt == task->spec.attempt && task->node != hostname) continue;
     task->spec.attempt = attempt.attempt;
     if (attempt.gpus) task->spec.gpus = *attempt.gpus;  // another attempt may have got others
     if (attempt.cpus) task->spec.cpus = *attempt.cpus;
@@ -65,7 +70,7 @@ void Tasks::reconcile(const std::string& hostname, const std::vector<KnownAttemp
     for (const auto& attempt : attempts) {
       auto task = repository_.find(attempt.id);
       const bool is_current = task && task->spec.attempt == attempt.attempt;
-      if (is_current && !is_final(task->state)) continue;
+      if (is_current && !is_final(task->state) && task->node == hostname) continue;
       if (is_current && task->state == TaskState::lost) {  // here it is
         if (task->node == hostname && attempt.state && may_follow(TaskState::lost, *attempt.state)) apply(report_of(*task, *attempt.state, {}));
         continue;

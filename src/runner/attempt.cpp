@@ -44,7 +44,7 @@ Attempt::Attempt(Services& services, TaskSpec task, Origin origin)
 
 KnownAttempt Attempt::known() const {
   std::lock_guard lock(mutex_);
-  return {id(), task_.epoch, told_, task_.gpus, task_.exclusive ? task_.cpus : std::vector<int>{}};
+  return {id(), task_.epoch, told_, task_.gpus, task_.exclusive ? task_.cpus : std::vector<int>{}, task_.claim};
 }
 
 bool Attempt::is_started() const {

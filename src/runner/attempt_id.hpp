@@ -23,6 +23,7 @@ struct KnownAttempt {
   std::int64_t epoch = 1;
   TaskState state = TaskState::assigning;  // as last reported
   std::vector<int> gpus = {}, cpus = {};   // that it holds: another attempt may have got others
+  std::string claim = {};                  // of its dispatch
 };
 
 }  // namespace riverbox::runner

@@ -134,7 +134,7 @@ std::optional<HostMessage> parse_host_message(std::string_view text, std::string
 std::string hello_text(const Inventory& inventory, std::string_view version, const std::vector<KnownAttempt>& attempts) {
   json list = json::array();
   for (const auto& known : attempts)
-    list.push_back({{"task_id", known.id.task.str()}, {"attempt", known.id.attempt}, {"epoch", known.epoch}, {"state", to_string(known.state)}, {"gpus", known.gpus}, {"cpus", known.cpus}});
+    list.push_back({{"task_id", known.id.task.str()}, {"attempt", known.id.attempt}, {"epoch", known.epoch}, {"state", to_string(known.state)}, {"gpus", known.gpus}, {"cpus", known.cpus}, {"claim", known.claim}});
   return json{{"type", "hello"},
               {"protocol", kProtocol},
               {"node", inventory.node},

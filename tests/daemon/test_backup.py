@@ -33,6 +33,26 @@ class Backup(OwnCluster):
         self.assertEqual(other.status(waiting)["status"], "pending")
         self.assertIn(self.node, other.nodes())
 
+    def test_a_task_that_was_started_after_the_copy_is_found_where_it_runs(self):
+        self.host.cli("riverbox", "node", "drain", self.node, check=True)
+        task = self.host.submit("echo started; sleep 300", container_name=self.environment, required_cores=0)
+        copy = work_dir() / "before.db"
+        self.assertEqual(self.backup(copy).code, 0)
+        self.host.cli("riverbox", "node", "resume", self.node, check=True)
+        self.host.wait_task(task, ("running",))
+        self.host.kill()
+        state = self.host.home / "state"
+        for file in state.glob("host.db*"):
+            file.unlink()
+        shutil.copy(copy, state / "host.db")
+        self.host.start()
+        self.host.wait_task(task, ("running",), 60)
+        self.host.wait_online(self.node)
+        self.host.cli("riverbox", "node", "resume", self.node, check=True)  # drained, as it was
+        self.assertEqual(self.host.http("POST", f"/api/kill/{task}")[0], 202)
+        self.host.wait_task(task, ("killed",), 60)
+        self.assertEqual((self.host.share / f"task_outputs/{task}.out").read_text(), "started\n", "once")
+
     def test_nothing_is_overwritten_and_nothing_is_left(self):
         there = work_dir() / "precious"
         there.write_text("mine")

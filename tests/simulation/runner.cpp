@@ -96,7 +96,7 @@ void Runner::dial() {
   link_ = std::make_shared<Link>(world_, *this);
   std::vector<host::KnownAttempt> known;
   for (const auto& [key, attempt] : attempts_)
-    known.push_back({key.id, key.attempt, attempt.spec.epoch, attempt.told, attempt.spec.gpus});
+    known.push_back({key.id, key.attempt, attempt.spec.epoch, attempt.told, attempt.spec.gpus, {}, attempt.spec.claim});
   link_->hello(std::move(known));
   later(kWelcomeTimeout, [this, link = link_] {
     if (link == link_ && !welcomed_) gives_up(*link);

@@ -249,6 +249,42 @@ TEST_CASE_FIXTURE(TasksFixture, "a node has a say in what it was given, whatever
   CHECK(tasks.get(running.id).state == TaskState::completed);
 }
 
+TEST_CASE_FIXTURE(TasksFixture, "what was given to a node after the backup is found there, by its claim alone") {
+  auto other = std::make_shared<RecordingLink>();
+  connect(other, "n2");
+  for (const char* name : {"n1", "n2"}) nodes.set_draining(name, true);
+  auto s = submission(2);
+  s.spec.retries = 1;
+  const auto waiting = tasks.submit({s}).tasks.at(0).spec;
+  const auto running = [&](std::string claim) { return std::vector<KnownAttempt>{{waiting.id, 1, 7, TaskState::running, {}, std::vector{2, 3}, std::move(claim)}}; };
+  for (const std::string claim : {std::string(), std::string(waiting.claim.size(), '0')}) {
+    tasks.take_in("n2", running(claim));
+    CHECK(tasks.get(waiting.id).state == TaskState::pending);
+    CHECK_FALSE(tasks.is_on("n2", waiting.id, 1));
+    CHECK(tasks.usage_of("n2").cores == 0);
+    tasks.reconcile("n2", running(claim));
+    CHECK(std::exchange(other->killed, {}) == std::vector{waiting.id});
+  }
+  tasks.take_in("n2", running(waiting.claim));
+  const auto found = tasks.get(waiting.id);
+  CHECK(found.state == TaskState::running);
+  CHECK(found.node == "n2");
+  CHECK(found.spec.epoch == 7);
+  CHECK(found.spec.cpus == std::vector{2, 3});
+  CHECK(tasks.is_on("n2", waiting.id, 1));
+  CHECK(tasks.usage_of("n2").cores == 2);
+  tasks.reconcile("n2", running(waiting.claim));
+  for (const char* name : {"n1", "n2"}) nodes.set_draining(name, false);
+  tasks.schedule();
+  CHECK(link->dispatched.empty());
+  CHECK(other->dispatched.empty());
+  CHECK(other->killed.empty());
+  CHECK(tasks.apply(report(found.spec, TaskState::failed)));
+  const auto second = tasks.get(waiting.id).spec;
+  CHECK(second.attempt == 2);
+  CHECK(second.claim != waiting.claim);
+}
+
 TEST_CASE_FIXTURE(TasksFixture, "a node is drained, and removed when it is gone") {
   nodes.set_draining("n1", true);
   const auto waiting = tasks.submit({submission()}).tasks[0].spec.id;
