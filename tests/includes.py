@@ -29,6 +29,7 @@ ONLY = [
     (re.compile(r'#\s*include\s*[<"]openssl/'), "OpenSSL", ("net/", "base/sha256.cpp", "base/signature.cpp")),
     (re.compile(r'#\s*include\s*[<"](CLI/|CLI11)'), "CLI11", ("applets/", "main.cpp")),
     (re.compile(r'#\s*include\s*[<"]boost/beast'), "Boost.Beast", ("net/",)),
+    (re.compile(r'#\s*include\s*[<"]nlohmann/json\.hpp'), "nlohmann/json.hpp", ("base/json.hpp",)),
     (re.compile(r'#\s*include\s*[<"]toml\.hpp'), "toml11", ("base/config_file.cpp",)),
     (re.compile(r"(?<![\w.>:])(?:::)?(?:fork|vfork|execv|execve|execvp|execvpe|execl|execlp|execle|posix_spawnp?|popen|system)\s*\("),
      "fork/exec", ("os/",)),

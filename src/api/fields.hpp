@@ -1,10 +1,11 @@
 // The fields of a JSON body, checked. Absent and null mean "the default"; what has another type is refused with its name: InvalidInput.
 #pragma once
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "base/json.hpp"
 
 namespace riverbox::api {
 

@@ -8,10 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "api/answers.hpp"
 #include "base/identity.hpp"
+#include "base/json.hpp"
 #include "net/http.hpp"
 
 namespace riverbox::api {

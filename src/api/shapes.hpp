@@ -4,10 +4,9 @@
 #include <optional>
 #include <string>
 
-#include <nlohmann/json.hpp>
-
 #include "api/route.hpp"
 #include "base/config.hpp"
+#include "base/json.hpp"
 #include "host/environments.hpp"
 #include "host/nodes.hpp"
 #include "host/scheduler.hpp"

@@ -3,7 +3,6 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
@@ -11,6 +10,7 @@
 #include "applets/output.hpp"
 #include "base/cancel.hpp"
 #include "base/config.hpp"
+#include "base/json.hpp"
 #include "net/host_access.hpp"
 
 namespace riverbox::net {

@@ -1,10 +1,9 @@
 // riverbox __complete: called by the completion scripts at every TAB, so it must be quick and silent.
 #include "applets/complete.hpp"
 
-#include <nlohmann/json.hpp>
-
 #include "applets/api_client.hpp"
 #include "applets/commands.hpp"
+#include "base/json.hpp"
 #include "base/strings.hpp"
 #include "net/http_client.hpp"
 #include "net/security.hpp"

@@ -1,10 +1,10 @@
 // riverbox config: what is configured, and where each value comes from.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "applets/commands.hpp"
 #include "applets/output.hpp"
 #include "base/config.hpp"
+#include "base/json.hpp"
 #include "base/strings.hpp"
 
 namespace riverbox::applets {

@@ -3,12 +3,11 @@
 #include <span>
 #include <string>
 
-#include <nlohmann/json.hpp>
-
 #include "applets/api_client.hpp"
 #include "applets/applet.hpp"
 #include "applets/cli.hpp"
 #include "applets/output.hpp"
+#include "base/json.hpp"
 
 namespace riverbox::applets {
 

@@ -1,7 +1,6 @@
 // riverbox doctor: what is wrong with this machine, and what mends it.
+#include "base/json.hpp"
 #include "doctor/checks.hpp"
-
-#include <nlohmann/json.hpp>
 
 #include "applets/api_client.hpp"
 #include "applets/commands.hpp"

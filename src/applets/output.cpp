@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "applets/exit_codes.hpp"
+#include "base/json.hpp"
 #include "base/strings.hpp"
 #include "os/tty.hpp"
 

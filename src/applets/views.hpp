@@ -1,11 +1,11 @@
 // Answers of the host as people read them.
 #pragma once
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
 #include "applets/cli.hpp"
 #include "applets/output.hpp"
+#include "base/json.hpp"
 
 namespace riverbox::applets {
 

@@ -6,9 +6,9 @@
 #include <csignal>
 #include <cstring>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/strings.hpp"
 
 namespace riverbox {

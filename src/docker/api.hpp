@@ -1,9 +1,9 @@
 // The Engine API on top of HTTP: the negotiated version in every path, answers as JSON, refusals as errors.
 // Internal to docker/.
 #pragma once
-#include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/json.hpp"
 #include "docker/http.hpp"
 
 namespace riverbox::docker {

@@ -1,11 +1,14 @@
 // Fields of the Engine's answers, where a field may be missing, null or (between versions) of another type.
 // Internal to docker/.
 #pragma once
-#include <nlohmann/json.hpp>
+#include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/time.hpp"
 
 namespace riverbox::docker {
@@ -24,8 +27,10 @@ inline std::string text(const nlohmann::json& object, const char* key) {
 }
 
 inline std::int64_t number(const nlohmann::json& object, const char* key) {
+  constexpr std::uint64_t kLargest = std::numeric_limits<std::int64_t>::max();
   auto& value = field(object, key);
-  return value.is_number() ? value.get<std::int64_t>() : 0;
+  if (value.is_number_unsigned()) return static_cast<std::int64_t>(std::min(value.get<std::uint64_t>(), kLargest));
+  return value.is_number_integer() ? value.get<std::int64_t>() : 0;
 }
 
 inline bool flag(const nlohmann::json& object, const char* key) {

@@ -1,8 +1,8 @@
 #include "docker/progress.hpp"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "base/json.hpp"
 #include "base/strings.hpp"
 #include "docker/json_fields.hpp"
 

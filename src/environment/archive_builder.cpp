@@ -7,11 +7,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/sha256.hpp"
 #include "environment/archive_writer.hpp"
 #include "environment/image_documents.hpp"

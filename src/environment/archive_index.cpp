@@ -3,10 +3,10 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
 #include "base/ids.hpp"
+#include "base/json.hpp"
 #include "environment/archive.hpp"
 #include "environment/image_manifest.hpp"
 #include "os/atomic_file.hpp"

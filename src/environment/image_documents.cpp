@@ -1,6 +1,7 @@
 #include "environment/image_documents.hpp"
 
-#include <nlohmann/json.hpp>
+#include "base/json.hpp"
+
 
 namespace riverbox::environment {
 

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <initializer_list>
-#include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/sha256.hpp"
 #include "base/strings.hpp"
 

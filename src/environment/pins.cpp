@@ -1,8 +1,7 @@
 #include "environment/pins.hpp"
 
-#include <nlohmann/json.hpp>
-
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/time.hpp"
 #include "os/atomic_file.hpp"
 #include "os/fd.hpp"

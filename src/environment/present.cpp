@@ -1,9 +1,9 @@
 #include "environment/present.hpp"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/log.hpp"
 #include "environment/image_manifest.hpp"
 #include "os/atomic_file.hpp"

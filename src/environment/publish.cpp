@@ -8,12 +8,12 @@
 #include <chrono>
 #include <exception>
 #include <future>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
 #include "environment/chain.hpp"

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
 #include "base/ids.hpp"
+#include "base/json.hpp"
 #include "base/sha256.hpp"
 #include "environment/image_manifest.hpp"
 #include "environment/tar_format.hpp"

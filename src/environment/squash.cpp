@@ -2,8 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.hpp"
 #include "base/log.hpp"
 #include "base/time.hpp"
 #include "environment/archive_builder.hpp"

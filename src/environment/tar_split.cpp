@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/strings.hpp"
 
 namespace riverbox::environment {

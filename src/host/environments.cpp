@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
 #include "environment/chain.hpp"

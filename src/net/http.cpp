@@ -1,7 +1,6 @@
 #include "net/http.hpp"
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.hpp"
 #include "base/strings.hpp"
 
 namespace riverbox::net {

@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
 #include "os/atomic_file.hpp"

@@ -1,11 +1,11 @@
 // What a machine has, as JSON: over the link, in the API and in the host's table of nodes. The fields of a GPU are HakuRiver's.
 #pragma once
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/strings.hpp"
 #include "os/topology.hpp"
 

@@ -1,8 +1,7 @@
 #include "runner/joining.hpp"
 
-#include <nlohmann/json.hpp>
-
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
 #include "net/http_client.hpp"

@@ -1,6 +1,6 @@
 // The dialects of HakuRiver and KohakuRiver: JSON text frames {"type": ..., "data": ...}. They differ only in how they begin.
-#include <nlohmann/json.hpp>
 
+#include "base/json.hpp"
 #include "terminal/json_text.hpp"
 #include "terminal/wire.hpp"
 

@@ -3,9 +3,9 @@
 #include <cstdio>
 #include <ctime>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <random>
 
+#include "base/json.hpp"
 #include "base/log.hpp"
 #include "host/queue.hpp"
 #include "host/tasks.hpp"

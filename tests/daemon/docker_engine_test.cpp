@@ -7,9 +7,9 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/json.hpp"
 #include "docker/shell.hpp"
 
 using namespace riverbox;

@@ -1,7 +1,7 @@
 // Any bytes as the body of a daemon's answer: lines of progress of a pull and of a load, and the frames of a stream without a terminal. However the reads fall it is the same.
-#include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "docker/progress.hpp"
 #include "docker/stream.hpp"
 #include "fuzz_target.hpp"

@@ -1,8 +1,8 @@
 // Any JSON text as what host, runners and clients say to each other: refused with InvalidInput, or understood and the same after the way back. The first byte says as what.
-#include <nlohmann/json.hpp>
 
 #include "api/shapes.hpp"
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/task.hpp"
 #include "fuzz_target.hpp"
 #include "os/topology_json.hpp"

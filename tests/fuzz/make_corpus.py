@@ -107,6 +107,7 @@ def indexes():
     spans = {"manifest_digest": digest, "config": {"offset": 1024, "size_bytes": 100}, "manifest": {"offset": 2048, "size_bytes": 100}}
     yield "spans", json.dumps(dict(good, **spans)).encode()
     yield "span-outside", json.dumps(dict(good, **dict(spans, manifest={"offset": 10240, "size_bytes": 1}))).encode()
+    yield "size-huge", json.dumps(dict(good, size_bytes=1e300)).encode()
     yield "span-odd", json.dumps(dict(good, **dict(spans, config=[]))).encode()
     layer = dict(good["layers"][0], offset=2**64 - 1)
     yield "layer-outside", json.dumps(dict(good, layers=[layer])).encode()
@@ -235,7 +236,7 @@ def messages():
             ("open-logs", 0, {"type": "open_logs", "stream": "abc", "from": [0, 5], **attempt}), ("sync", 0, {"type": "sync", "environment": "py311", "tarball": "py311-5.tar", "exact": True, "request": "2"}), ("unknown", 0, {"type": "dance"}),
             ("spec", 1, spec), ("spec-nulls", 1, dict.fromkeys(spec)), ("report", 2, report), ("submission", 3, submission), ("submission-null", 3, {"command": "true", "container_name": "NULL"}),
             ("submission-nulls", 3, dict.fromkeys(submission)), ("batch", 4, {"tasks": [{"command": "true"}, submission]}), ("gpus", 5, [gpu, {"gpu_id": 1}]), ("numa", 6, {"0": {"cores": [0, 1], "memory_bytes": 5}, "x": 1}),
-            ("numa-odd", 6, {"0": {"core": []}}), ("cpus", 7, [[0, 2], [1, 3]]), ("client-id", 8, {"client_id": "abc"}), ("deep", 0, [[[[]]]]), ("numbers", 3, {"command": "x", "required_cores": 1e300, "priority": -2**63})):
+            ("numa-odd", 6, {"0": {"core": []}}), ("numa-huge", 6, {"0": {"cores": [1e300, 1], "memory_bytes": 5}}), ("cpus", 7, [[0, 2], [1, 3]]), ("client-id", 8, {"client_id": "abc"}), ("deep", 0, [[[[]]]]), ("numbers", 3, {"command": "x", "required_cores": 1e300, "priority": -2**63})):
         yield name, bytes([kind]) + json.dumps(value).encode()
 
 

@@ -1,8 +1,8 @@
-#include <nlohmann/json.hpp>
 
 #include "applets/api_client.hpp"
 #include "applets/follow.hpp"
 #include "applets/progress.hpp"
+#include "base/json.hpp"
 #include "support.hpp"
 
 using namespace riverbox::applets;

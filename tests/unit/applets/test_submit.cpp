@@ -1,6 +1,6 @@
-#include <nlohmann/json.hpp>
 
 #include "applets/task_commands.hpp"
+#include "base/json.hpp"
 #include "support.hpp"
 
 using namespace riverbox::applets;

@@ -2,10 +2,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 
+#include "base/json.hpp"
 #include "base/log.hpp"
 
 using namespace riverbox;

@@ -3,10 +3,10 @@
 #include <csignal>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "../mentions.hpp"
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/task.hpp"
 
 using namespace riverbox;

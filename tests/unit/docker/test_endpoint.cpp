@@ -1,8 +1,8 @@
 #include <doctest/doctest.h>
 
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
+#include "base/json.hpp"
 #include "docker/api.hpp"
 #include "docker/curl_handle.hpp"
 #include "docker/reference.hpp"

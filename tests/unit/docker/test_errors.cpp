@@ -3,8 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.hpp"
 #include "docker/api.hpp"
 #include "fake_daemon.hpp"
 

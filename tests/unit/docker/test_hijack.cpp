@@ -2,8 +2,7 @@
 #include <doctest/doctest.h>
 #include <poll.h>
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.hpp"
 #include "docker/shell.hpp"
 #include "fake_daemon.hpp"
 

@@ -1,7 +1,6 @@
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.hpp"
 #include "docker/errors.hpp"
 #include "docker/progress.hpp"
 #include "docker/stream.hpp"

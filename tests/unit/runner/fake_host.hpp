@@ -6,10 +6,10 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "base/json.hpp"
 #include "base/task.hpp"
 #include "net/server.hpp"
 #include "runner/runner.hpp"

@@ -4,10 +4,10 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <nlohmann/json.hpp>
 
 #include <thread>
 
+#include "base/json.hpp"
 #include "runner/log_files.hpp"
 #include "runner/log_stream.hpp"
 #include "temporary_folder.hpp"

@@ -1,8 +1,7 @@
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "runner/messages.hpp"
 
 using namespace riverbox;
@@ -94,7 +93,7 @@ TEST_CASE("the hello carries what the protocol lists") {
   inventory.node = "n1";
   inventory.cores = 4;
   inventory.memory_bytes = 1000;
-  auto hello = json::parse(hello_text(inventory, "1.2", {{{TaskId(9), 2}, 5, TaskState::assigning, {1}}}));
+  auto hello = json::parse(hello_text(inventory, "1.2", {{{TaskId(9), 2}, 5, TaskState::assigning, {1}, {}, "ab"}}));
   CHECK(hello["type"] == "hello");
   CHECK(hello["protocol"] == 1);
   CHECK(hello["node"] == "n1");
@@ -102,7 +101,7 @@ TEST_CASE("the hello carries what the protocol lists") {
   CHECK(hello["numa"].is_null());
   CHECK(hello["gpus"] == json::array());
   CHECK(hello["host_tasks"] == false);
-  CHECK(hello["attempts"] == json::array({{{"task_id", "9"}, {"attempt", 2}, {"epoch", 5}, {"state", "assigning"}, {"gpus", {1}}, {"cpus", json::array()}}}));
+  CHECK(hello["attempts"] == json::array({{{"task_id", "9"}, {"attempt", 2}, {"epoch", 5}, {"state", "assigning"}, {"gpus", {1}}, {"cpus", json::array()}, {"claim", "ab"}}}));
 
   inventory.numa[0] = {{0, 1}, 500};
   os::Gpu gpu;

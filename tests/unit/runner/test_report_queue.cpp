@@ -3,9 +3,9 @@
 #include <condition_variable>
 #include <future>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/json.hpp"
 #include "runner/report_queue.hpp"
 #include "temporary_folder.hpp"
 

@@ -1,10 +1,10 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "store/host_store.hpp"
 #include "temporary_dir.hpp"
 

@@ -1,7 +1,6 @@
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.hpp"
 #include "store/runner_store.hpp"
 #include "temporary_dir.hpp"
 

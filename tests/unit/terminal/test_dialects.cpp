@@ -1,7 +1,6 @@
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.hpp"
 #include "base/strings.hpp"
 #include "terminal/json_text.hpp"
 #include "terminal/protocol.hpp"

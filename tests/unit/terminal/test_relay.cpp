@@ -1,10 +1,10 @@
 #include <doctest/doctest.h>
 
 #include <boost/asio/executor_work_guard.hpp>
-#include <nlohmann/json.hpp>
 
 #include <functional>
 
+#include "base/json.hpp"
 #include "fakes.hpp"
 #include "terminal/protocol.hpp"
 #include "terminal/relay.hpp"
