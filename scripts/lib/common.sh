@@ -82,11 +82,14 @@ build_fuzz() {
 }
 fuzz_targets() { ls "$root/tests/fuzz/corpus"; }
 
-# Each of them for so long, from the same seed every time unless RIVERBOX_FUZZ_SEED says another (0: any), as many at a time as there are processors. Leaves output-NAME and status-NAME in the folder, and what it has found out in new-NAME/.
+# Each of them for so long, as many at a time as there are processors; from the same seed and with the same addresses every time, so that a run that was good stays good,
+# unless RIVERBOX_FUZZ_SEED says another seed (0: any). Leaves output-NAME and status-NAME in the folder, and what it has found out in new-NAME/.
 fuzz_all() {  # SECONDS FOLDER
+  local same_addresses=''
+  if setarch -R true 2>/dev/null; then same_addresses='setarch -R'; fi  # what a sandbox may refuse
   mkdir -p "$2"
-  fuzz_targets | xargs -P "$(nproc)" -I NAME sh -c 'mkdir -p "$2/new-$4" && "$3/build-fuzz/tests/fuzz/fuzz_$4" -max_total_time="$1" -seed="${RIVERBOX_FUZZ_SEED:-1}" -print_final_stats=1 -artifact_prefix="$3/build-fuzz/" \
-    "$2/new-$4" "$3/tests/fuzz/corpus/$4" >"$2/output-$4" 2>&1; echo $? >"$2/status-$4"' fuzzing "$1" "$2" "$root" NAME
+  fuzz_targets | xargs -P "$(nproc)" -I NAME sh -c 'mkdir -p "$2/new-$4" && $5 "$3/build-fuzz/tests/fuzz/fuzz_$4" -max_total_time="$1" -seed="${RIVERBOX_FUZZ_SEED:-1}" -reload=0 -print_final_stats=1 \
+    -artifact_prefix="$3/build-fuzz/" "$2/new-$4" "$3/tests/fuzz/corpus/$4" >"$2/output-$4" 2>&1; echo $? >"$2/status-$4"' fuzzing "$1" "$2" "$root" NAME "$same_addresses"
 }
 
 # This process and its session get what others leave of the processors: a session that the kernel schedules as a group of its own has a niceness of its own.
