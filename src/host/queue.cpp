@@ -52,7 +52,8 @@ class Queue::Pass {
 public:
   explicit Pass(std::vector<Machine>& machines) : machines_(machines), kept_for_(machines.size(), nullptr) {
     for (size_t i = 0; i < machines.size(); ++i) {
-      rooms_.push_back(room_of(machines[i]));
+      rooms_.push_back(room_of(i));
+      not_kept_.push_back(i);
       by_name_.emplace(machines[i].name, i);
     }
     measure();
@@ -60,7 +61,7 @@ public:
 
   // The best of the nodes that can take it now: one on which it has not failed, one that has the image, one whose GPUs nobody misses, the one with the most free cores.
   std::optional<Place> place(const Demand& demand) {
-    if (std::none_of(largest_.begin(), largest_.end(), [&](const Room& room) { return room.takes(demand); })) return std::nullopt;
+    if (std::none_of(largest_.begin(), largest_.end(), [&](const Largest& one) { return one.room.takes(demand); })) return std::nullopt;
     std::optional<Place> best;
     std::tuple<bool, bool, bool, int> best_rank;
     for (auto [i, end] = candidates(demand); i < end; ++i) {
@@ -83,8 +84,7 @@ public:
     const char* why = !demand.node.empty() ? "It was asked for." : place.has_image ? "It has the environment already." : "It has the most free cores of those that can take it.";
     Start start{id, machine.name, gpus_for(machine, demand), why, cpus_for(machine, demand)};
     machine.used.add({demand.cores, demand.memory_bytes, start.gpus, demand.exclusive ? start.cpus : std::vector<int>{}});
-    rooms_[place.machine] = room_of(machine);
-    has_shrunk_ = true;
+    shrink(place.machine);
     return start;
   }
 
@@ -92,12 +92,15 @@ public:
   const Machine* keep(const Demand& demand, const std::string& before) {
     std::optional<size_t> best;
     if (const auto known = by_name_.find(before); known != by_name_.end() && may_keep(known->second, demand)) best = known->second;
-    if (!best && kept_ < machines_.size())
-      for (auto [i, end] = candidates(demand); i < end; ++i)
-        if (may_keep(i, demand) && (!best || machines_[i].cores - machines_[i].used.cores > machines_[*best].cores - machines_[*best].used.cores)) best = i;
+    const auto consider = [&](size_t i) {
+      if (may_keep(i, demand) && (!best || machines_[i].cores - machines_[i].used.cores > machines_[*best].cores - machines_[*best].used.cores)) best = i;
+    };
+    if (!best && demand.node.empty()) std::for_each(not_kept_.begin(), not_kept_.end(), consider);
+    else if (const auto named = by_name_.find(demand.node); !best && named != by_name_.end()) consider(named->second);
     if (!best) return nullptr;
     kept_for_[*best] = &demand;
-    ++kept_;
+    std::erase(not_kept_, *best);
+    shrink(*best);
     return &machines_[*best];
   }
 
@@ -110,17 +113,33 @@ private:
     bool takes(const Demand& demand) const { return demand.cores <= cores && demand.memory_bytes <= memory_bytes && demand.gpus_wanted() <= gpus; }
     bool holds(const Room& other) const { return other.cores <= cores && other.memory_bytes <= memory_bytes && other.gpus <= gpus; }
   };
-  static Room room_of(const Machine& machine) {
+  // Beside what it is kept for.
+  Room room_of(size_t i) const {
+    const Machine& machine = machines_[i];
     if (!machine.online || machine.draining) return {};
-    return {std::max(0, machine.cores - machine.used.cores), machine.memory_bytes - std::min(machine.used.memory_bytes, machine.memory_bytes), machine.free_gpu_count()};
+    Room room{std::max(0, machine.cores - machine.used.cores), machine.memory_bytes - std::min(machine.used.memory_bytes, machine.memory_bytes), machine.free_gpu_count()};
+    if (const Demand* other = kept_for_[i]) {
+      const size_t any_gpus = other->gpus.empty() ? other->gpus_wanted() : 0;  // by index: it may be others that are free
+      room = {std::max(0, room.cores - other->cores), room.memory_bytes - std::min(other->memory_bytes, room.memory_bytes), room.gpus - std::min(any_gpus, room.gpus)};
+    }
+    return room;
+  }
+  void shrink(size_t i) {
+    rooms_[i] = room_of(i);
+    has_shrunk_ = has_shrunk_ || std::any_of(largest_.begin(), largest_.end(), [i](const Largest& one) { return one.machine == i; });
   }
   // What none of these takes fits nowhere. They are few: all others have less of everything than one of them.
+  struct Largest {
+    Room room;
+    size_t machine;
+  };
   void measure() {
     largest_.clear();
-    for (const Room& room : rooms_) {
-      if (std::any_of(largest_.begin(), largest_.end(), [&](const Room& other) { return other.holds(room); })) continue;
-      std::erase_if(largest_, [&](const Room& other) { return room.holds(other); });
-      largest_.push_back(room);
+    for (size_t i = 0; i < rooms_.size(); ++i) {
+      const Room& room = rooms_[i];
+      if (std::any_of(largest_.begin(), largest_.end(), [&](const Largest& other) { return other.room.holds(room); })) continue;
+      std::erase_if(largest_, [&](const Largest& other) { return room.holds(other.room); });
+      largest_.push_back({room, i});
     }
     has_shrunk_ = false;
   }
@@ -138,9 +157,9 @@ private:
   std::vector<Room> rooms_;
   std::unordered_map<std::string_view, size_t> by_name_;
   std::vector<const Demand*> kept_for_;
-  size_t kept_ = 0;
-  std::vector<Room> largest_;
-  bool has_shrunk_ = false;  // a room, since they were measured
+  std::vector<size_t> not_kept_;
+  std::vector<Largest> largest_;
+  bool has_shrunk_ = false;  // one of them, since they were measured
 };
 
 std::vector<Queue::Start> Queue::pass(std::vector<Machine>& machines, Time now, size_t most) {
