@@ -90,7 +90,7 @@ def bench_start(c, figures, repeat, name):
     def task():
         result = c.host.client("--target", "node1", "--container", name, "--cores", "0", "--", "sleep", "60", check=True)
         started.append(re.search(r"\d{15,}", result.out + result.err).group())
-        c.host.wait_task(started[-1], ("running",), 30)
+        wait_until(lambda: c.host.status(started[-1])["status"] == "running", 30, "the container to run", step=0.002)  # what is measured must not be how often we look
 
     for _ in range(repeat * 4):
         started = []
