@@ -57,6 +57,7 @@ SECTIONS = {
         "attempt-replaced": ("A node comes back after its task was started elsewhere", "The old attempt is ended and not believed; both outputs are kept apart"),
         "node-twice": ("Two machines with one name", "The second one is refused, the first one keeps its place"),
         "state-fails": ("The disk of the state is full or fails; the database is damaged", "Nothing is acknowledged that is not on the disk; what was is there afterwards"),
+        "goes-back": ("The host goes back to a copy of its database", "What ran meanwhile is found where it runs, and not started again; a node is believed only what it was given"),
         "schema": ("A database of an older, a newer or another program; a migration that fails", "It is brought up to date, refused and left alone, or as it was"),
         "worker-hangs": ("One worker hangs", "The others go on; a full queue says so"),
         "task-unruly": ("A task forks without end, ignores signals, eats memory, writes without end or binary", "It is ended, with everything that it has started; nobody else suffers"),

@@ -33,6 +33,7 @@ class Backup(OwnCluster):
         self.assertEqual(other.status(waiting)["status"], "pending")
         self.assertIn(self.node, other.nodes())
 
+    # fault: goes-back
     def test_a_task_that_was_started_after_the_copy_is_found_where_it_runs(self):
         self.host.cli("riverbox", "node", "drain", self.node, check=True)
         task = self.host.submit("echo started; sleep 300", container_name=self.environment, required_cores=0)

@@ -249,6 +249,7 @@ TEST_CASE_FIXTURE(TasksFixture, "a node has a say in what it was given, whatever
   CHECK(tasks.get(running.id).state == TaskState::completed);
 }
 
+// fault: goes-back
 TEST_CASE_FIXTURE(TasksFixture, "what was given to a node after the backup is found there, by its claim alone") {
   auto other = std::make_shared<RecordingLink>();
   connect(other, "n2");
