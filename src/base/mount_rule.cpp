@@ -16,7 +16,9 @@ std::string normal_path(std::string_view path) {
     if (part != "..") parts.push_back(std::move(part));
     else if (!parts.empty()) parts.pop_back();
   }
-  return "/" + join(parts, "/");
+  std::string normal;
+  for (const std::string& part : parts) normal.append("/").append(part);
+  return normal.empty() ? "/" : normal;
 }
 
 MountRule MountRule::parse(std::string_view text) {

@@ -19,6 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr unsigned long long kMaxNodes = 4096, kMaxGpus = 4096;
+
 // Files of /proc and /sys may be missing in containers: then the text is empty.
 std::string read_optional(const fs::path& path) {
   try {
@@ -151,9 +153,9 @@ std::map<int, NumaNode> numa_nodes() {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator("/sys/devices/system/node", ignored)) {
     const std::string name = entry.path().filename().string();
-    const auto id = name.starts_with("node") ? parse_u64(std::string_view(name).substr(4)) : std::nullopt;
-    if (!id || *id > 4095) continue;
-    NumaNode& node = nodes[static_cast<int>(*id)];
+    const auto id = parse_u64(name.starts_with("node") ? std::string_view(name).substr(4) : "").value_or(kMaxNodes);
+    if (id >= kMaxNodes) continue;
+    NumaNode& node = nodes[static_cast<int>(id)];
     node.cores = parse_cpu_list(read_optional(entry.path() / "cpulist"));
     node.memory_bytes = meminfo_bytes(read_optional(entry.path() / "meminfo"), "MemTotal");
   }
@@ -169,7 +171,7 @@ std::vector<Gpu> parse_nvidia_smi(std::string_view csv) {
   for (const std::string& line : split(csv, '\n')) {
     const std::vector<std::string> fields = split(line, ',');
     const auto id = fields.size() == 15 ? parse_u64(trim(fields[0])) : std::nullopt;
-    if (!id || *id > 4095) continue;  // warnings of the driver are on stdout, too
+    if (!id || *id >= kMaxGpus) continue;  // warnings of the driver are on stdout, too
     Gpu gpu;
     gpu.gpu_id = static_cast<int>(*id);
     gpu.name = trim(fields[1]);
