@@ -9,7 +9,7 @@ import time
 import unittest
 
 from cluster import OwnCluster, Runner, bin_dir, shared
-from process import wait_until, work_dir
+from process import MEMORY, wait_until, work_dir
 
 LIMIT = 6_000_000
 # Five seconds of both streams, with characters of several bytes, carriage returns, and at last bytes that are no text.
@@ -289,7 +289,7 @@ class Logs(OwnCluster):
         grown = resident() - before
         for reader in readers:
             reader.close()
-        self.assertLess(grown, 40 << 20)  # of 120 MB that they were to read
+        self.assertLess(grown, 40 * MEMORY << 20)  # of 120 MB that they were to read
 
 
 if __name__ == "__main__":
