@@ -51,7 +51,7 @@ class KillTheHost(unittest.TestCase):
     def setUpClass(cls):
         c = shared()
         cls.engine, cls.other = c.host_engine, c.runner_engine
-        cls.host = Host(cls.engine, work_dir() / "kill-share", name="kill-host", docker={"max_layers": 6})  # it also squashes, now and then
+        cls.host = Host(cls.engine, work_dir() / f"{cls.NAME}-share", name=f"{cls.NAME}-host", docker={"max_layers": 6})  # it also squashes, now and then
         cls.host.docker("create-container", "busybox:latest", cls.NAME, check=True)
         cls.host.shell(cls.NAME, "head -c 40000000 /dev/urandom > /root/kept\n", check=True, timeout=120)
         cls.host.docker("create-tar", cls.NAME, check=True)

@@ -258,6 +258,7 @@ class Logs(OwnCluster):
     # fault: task-unruly
     def test_what_is_beyond_the_limit_is_dropped_and_everybody_is_told(self):
         task = self.submit(f"head -c {LIMIT + 500_000} /dev/zero | tr '\\0' x; echo fine >&2; while [ ! -e /shared/enough ]; do usleep 50000; done")
+        self.addCleanup((self.host.share / "shared_data/enough").touch)
         path = self.host.share / f"task_outputs/{task}.out"
         expected = b"x" * LIMIT + b"\n[riverbox] The output goes on, but only its first 6000000 bytes are kept ([tasks] max_output).\n"
         wait_until(lambda: path.exists() and path.stat().st_size == len(expected), 30, "the whole file")
