@@ -392,3 +392,16 @@ TEST_CASE("a container is created as it was specified") {
   spec.env = {"A=\xff"};
   CHECK_THROWS_AS(engine.create_container("x", spec), InvalidInput);
 }
+
+TEST_CASE("a container does not end before it has started, whatever the daemon says") {
+  auto state = [](const char* status, const char* started, const char* finished) {
+    FakeDaemon daemon([&](auto&) {
+      return json_answer(nlohmann::json{{"Id", "quick"}, {"State", {{"Status", status}, {"StartedAt", started}, {"FinishedAt", finished}}}}.dump());
+    });
+    return Engine(daemon.endpoint()).inspect_container("quick").state;
+  };
+  // as an Engine 20.10 answered
+  CHECK(state("exited", "2026-11-23T11:27:19.013686081Z", "2026-11-23T11:27:19.01356017Z").finished_at == "2026-11-23T11:27:19.013686081Z");
+  CHECK(state("exited", "2026-11-23T11:27:19.01Z", "2026-11-23T11:27:19.2Z").finished_at == "2026-11-23T11:27:19.2Z");
+  CHECK(state("running", "2026-11-23T11:27:19Z", "2026-11-22T10:00:00Z").finished_at == "2026-11-22T10:00:00Z");  // of the run before
+}
