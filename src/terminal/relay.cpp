@@ -35,6 +35,11 @@ std::unique_ptr<ServerWire> make_wire(Dialect dialect) {
   return dialect == Dialect::riverbox ? make_riverbox_server_wire() : make_json_server_wire(dialect == Dialect::kohaku);
 }
 
+void say_failure(net::WebSocket& socket, ServerWire& wire, ErrorKind kind, const std::string& why) {
+  socket.send(wire.failure(why), wire.binary());
+  socket.close(kind == ErrorKind::not_found || kind == ErrorKind::conflict || kind == ErrorKind::invalid_input ? 1008 : 1011, "");
+}
+
 bool is_sane(const ClientMessage& size) {
   return size.rows > 0 && size.columns > 0 && size.rows <= kMaxRowsOrColumns && size.columns <= kMaxRowsOrColumns;
 }
@@ -252,9 +257,7 @@ void Session::opened(std::shared_ptr<Shell> shell) {
 
 void Session::refused(ErrorKind kind, const std::string& text) {
   phase_ = Phase::over;
-  if (!socket_) return;
-  send(wire_->failure(text));
-  socket_->close(kind == ErrorKind::not_found || kind == ErrorKind::conflict || kind == ErrorKind::invalid_input ? 1008 : 1011, "");
+  if (socket_) say_failure(*socket_, *wire_, kind, text);
 }
 
 // Reads until there is nothing, or the client is behind: then drained or consumed call again.
@@ -452,5 +455,7 @@ void start_relay(asio::io_context& loop, os::WorkerPool& workers, std::shared_pt
                  RelayOptions options) {
   std::make_shared<Session>(loop, workers, std::move(socket), std::move(opener), std::move(options))->start();
 }
+
+void refuse(net::WebSocket& socket, Dialect dialect, ErrorKind kind, const std::string& why) { say_failure(socket, *make_wire(dialect), kind, why); }
 
 }  // namespace riverbox::terminal
