@@ -9,6 +9,7 @@
 #include <chrono>
 #include <optional>
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -213,7 +214,7 @@ void Session::open() {
   if (phase_ != Phase::waiting) return;
   phase_ = Phase::opening;
   first_message_timer_.cancel();
-  bool accepted = workers_.post([self = shared_from_this(), request = request_] {
+  bool accepted = workers_.post([self = shared_from_this(), request = request_, waits = asio::make_work_guard(loop_)] {
     std::shared_ptr<Shell> shell;
     auto kind = ErrorKind::internal;
     std::string text;
@@ -369,10 +370,10 @@ void Session::next_call() {
   }
 }
 
-// False: the pool is full, and next_call() runs again in a moment. `work` must not throw.
+// False: the pool is full, and next_call() runs again in a moment. `work` must not throw. The loop waits for it, so that a program that ends leaves no shell behind.
 bool Session::call(std::function<void()> work, std::function<void()> done) {
   auto self = shared_from_this();
-  call_running_ = workers_.post([self, work = std::move(work), done = std::move(done)]() mutable {
+  call_running_ = workers_.post([self, work = std::move(work), done = std::move(done), waits = asio::make_work_guard(loop_)]() mutable {
     work();
     work = nullptr;  // the last call's shell ends here and not on the loop thread
     asio::post(self->loop_, [self, done = std::move(done)] {
