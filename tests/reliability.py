@@ -66,6 +66,7 @@ SECTIONS = {
     },
     "Terminals and clients": {
         "network-changes": ("The network goes away under somebody who follows output or sits at a terminal", "Output goes on with no byte lost or doubled; a terminal ends with a message, silent peers are noticed"),
+        "terminal-cut": ("A task, its runner or the host ends while somebody is at a terminal in the task", "The client is told and ends; a task that has not ended goes on, and no shell is left in it unless its runner was killed"),
         "reader-stops": ("A reader stops reading while output comes", "Memory is bounded, the task is unharmed"),
         "resize-storm": ("A storm of sizes, sizes of 0 and of 65535", "The last sane one holds"),
         "characters-cut": ("A character is cut at any place; 50 MB are pasted", "Everything arrives as it was"),

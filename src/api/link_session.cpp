@@ -10,6 +10,7 @@
 #include "base/log.hpp"
 #include "base/strings.hpp"
 #include "os/topology_json.hpp"
+#include "terminal/shell.hpp"
 
 namespace riverbox::api {
 namespace {
@@ -49,6 +50,11 @@ public:
     if (order.range) part["range"] = *order.range;
     if (order.last_lines) part["tail"] = *order.last_lines;
     send({{"type", "open_logs"}, {"stream", stream}, {"task_id", order.id.str()}, {"attempt", order.attempt}, {"part", std::move(part)}});
+  }
+  void open_terminal(const std::string& stream, TaskId id, int attempt, const terminal::RelayOptions& options) override {
+    const auto& open = options.open;
+    send({{"type", "open_terminal"}, {"stream", stream}, {"task_id", id.str()}, {"attempt", attempt}, {"dialect", options.dialect == terminal::Dialect::riverbox ? "riverbox" : "json"},
+          {"tty", open.tty}, {"rows", open.rows}, {"cols", open.columns}, {"env", open.env}});
   }
 
 private:
@@ -135,6 +141,7 @@ private:
     d.gpus = os::gpus_of(m.value("gpus", json()));
     if (const auto cpus = os::cpus_of(m.value("cpus", json())); !cpus.empty()) d.cpus = std::make_shared<host::Cpus>(host::cpus_of(cpus, d.numa));
     d.host_tasks = m.value("host_tasks", false);
+    d.terminals = m.value("terminals", false);
     for (const auto& a : m.value("attempts", json::array()))
       attempts_.push_back({TaskId::parse(a.at("task_id").get<std::string>()), a.value("attempt", 1), a.value("epoch", std::int64_t{1}),
                            a.contains("state") ? std::optional(parse_task_state(a["state"].get<std::string>())) : std::nullopt,

@@ -1,4 +1,4 @@
-// Introduces a log stream that a runner dials to whoever asked for it. Loop thread only.
+// Introduces a stream that a runner dials, with output or a terminal, to whoever asked for it. Loop thread only.
 #pragma once
 #include <functional>
 #include <map>

@@ -45,18 +45,22 @@ terminal::RelayOptions relay_options(const net::Request& request, terminal::Dial
   return options;
 }
 
-UpgradeDecision open_terminal(SocketCall call, terminal::Dialect otherwise) {
+// In our own dialect for who offers it, else in `otherwise`.
+UpgradeDecision accept_terminal(const SocketCall& call, terminal::Dialect otherwise, void (*start)(const SocketCall&, std::shared_ptr<net::WebSocket>, const terminal::RelayOptions&)) {
   const bool ours = offers(call.request, terminal::kSubprotocol);
   auto options = relay_options(call.request, ours ? terminal::Dialect::riverbox : otherwise);
-  auto& services = call.services;
-  auto open = [&services, name = call.parameters.at("name")](const terminal::OpenRequest& wanted) { return services.environments.open_shell(name, wanted); };
-  return net::Accept{ours ? std::string(terminal::kSubprotocol) : "", [&services, open, options](std::shared_ptr<net::WebSocket> socket) {
-                       terminal::start_relay(services.loop, services.terminals, std::move(socket), open, options);
-                     }};
+  return net::Accept{ours ? std::string(terminal::kSubprotocol) : "", [call, options, start](std::shared_ptr<net::WebSocket> socket) { start(call, std::move(socket), options); }};
 }
 
-UpgradeDecision classic_terminal(SocketCall call) { return open_terminal(std::move(call), terminal::Dialect::classic); }
-UpgradeDecision terminal(SocketCall call) { return open_terminal(std::move(call), terminal::Dialect::kohaku); }
+void start_environment_terminal(const SocketCall& call, std::shared_ptr<net::WebSocket> socket, const terminal::RelayOptions& options) {
+  auto& services = call.services;
+  auto open = [&services, name = call.parameters.at("name")](const terminal::OpenRequest& wanted) { return services.environments.open_shell(name, wanted); };
+  terminal::start_relay(services.loop, services.terminals, std::move(socket), open, options);
+}
+
+UpgradeDecision classic_terminal(SocketCall call) { return accept_terminal(call, terminal::Dialect::classic, start_environment_terminal); }
+UpgradeDecision terminal(SocketCall call) { return accept_terminal(call, terminal::Dialect::kohaku, start_environment_terminal); }
+UpgradeDecision task_terminal(SocketCall call) { return accept_terminal(call, terminal::Dialect::kohaku, start_task_terminal); }
 
 UpgradeDecision runner_link(SocketCall call) {
   if (!offers(call.request, kLinkProtocol))
@@ -103,7 +107,7 @@ UpgradeDecision decide(Services& services, const net::Request& request) {
     if (!parameters) continue;
     auto admitted = admit(services, request, route.access);
     if (auto* refusal = std::get_if<net::Response>(&admitted)) return std::move(*refusal);
-    if (route.access == Access::operator_) audit(std::get<Identity>(admitted), request);  // a shell
+    if (route.opens_shell) audit(std::get<Identity>(admitted), request);
     const std::string token_id = std::get<Identity>(admitted).token_id;
     auto decision = route.open({services, request, std::move(*parameters), std::get<Identity>(std::move(admitted))});
     if (auto* accepted = std::get_if<net::Accept>(&decision)) accepted->opened = ending_with(services, token_id, std::move(accepted->opened));
@@ -116,12 +120,13 @@ UpgradeDecision decide(Services& services, const net::Request& request) {
 
 const std::vector<SocketRoute>& socket_routes() {
   static const std::vector<SocketRoute> table{
-      {"/docker/host/containers/{name}/terminal", Access::operator_, classic_terminal, "Terminal in an environment container, classic dialect"},
-      {"/ws/docker/host/containers/{name}/terminal", Access::operator_, terminal, "Terminal in an environment container (older path)"},
-      {"/api/docker/host/containers/{name}/terminal", Access::operator_, terminal, "Terminal in an environment container"},
+      {"/docker/host/containers/{name}/terminal", Access::operator_, classic_terminal, "Terminal in an environment container, classic dialect", true},
+      {"/ws/docker/host/containers/{name}/terminal", Access::operator_, terminal, "Terminal in an environment container (older path)", true},
+      {"/api/docker/host/containers/{name}/terminal", Access::operator_, terminal, "Terminal in an environment container", true},
+      {"/api/tasks/{id}/terminal", Access::user, task_terminal, "Terminal in a running task", true},
       {"/api/tasks/{id}/attach", Access::user, attach, "States and output of a task as they come"},
       {"/api/runner/link", Access::node, runner_link, "The link of a runner"},
-      {"/api/runner/stream/{stream}", Access::node, runner_stream, "Output that a runner was asked for"},
+      {"/api/runner/stream/{stream}", Access::node, runner_stream, "Output or a terminal that a runner was asked for"},
   };
   return table;
 }

@@ -8,6 +8,7 @@
 
 #include "base/identity.hpp"
 #include "net/server.hpp"
+#include "terminal/shell.hpp"
 
 namespace riverbox::api {
 
@@ -30,6 +31,7 @@ struct SocketRoute {
   Access access;
   UpgradeDecision (*open)(SocketCall);
   const char* summary;
+  bool opens_shell = false;  // then the log notes who asked
 };
 const std::vector<SocketRoute>& socket_routes();
 
@@ -40,5 +42,7 @@ UpgradeDecision decide_upgrade(Services& services, const net::Request& request);
 void start_link(const SocketCall& call, std::shared_ptr<net::WebSocket> socket);
 // attach_session.cpp
 void start_attach(const SocketCall& call, std::shared_ptr<net::WebSocket> socket);
+// task_terminal.cpp
+void start_task_terminal(const SocketCall& call, std::shared_ptr<net::WebSocket> socket, const terminal::RelayOptions& options);
 
 }  // namespace riverbox::api

@@ -1,10 +1,22 @@
-// riverbox docker-shell: a terminal in an environment container.
+// riverbox docker-shell: a terminal in an environment container; and what it shares with `riverbox task shell`.
+#include "applets/terminal.hpp"
+
 #include "applets/api_client.hpp"
 #include "applets/commands.hpp"
 #include "net/url.hpp"
-#include "terminal/client.hpp"
 
 namespace riverbox::applets {
+
+Option detach_keys_option() { return {.names = "--detach-keys", .value = "KEYS", .help = "leave the shell with these (ctrl-p,ctrl-q); '' for none"}; }
+
+int run_terminal(const Arguments& arguments, const std::string& path, terminal::ClientOptions options) {
+  options.detach_keys = arguments.value("--detach-keys", options.detach_keys);
+  terminal::parse_detach_keys(options.detach_keys);  // a typing error is told before anything is opened
+  const net::HostAccess access = net::host_access(client_config(arguments));
+  options.url = net::at_host(access.url, path);
+  options.token = access.token;
+  return terminal::run_client(options);
+}
 
 const Command& docker_shell_command() {
   static const Command command{
@@ -19,22 +31,15 @@ const Command& docker_shell_command() {
       .arguments = {{.name = "NAME", .help = "the name of the environment", .complete = "containers"}},
       .options = {config_option(),
                   {.names = "--host", .value = "URL", .help = "the riverbox host, such as http://node0:8000"},
-                  {.names = "--detach-keys", .value = "KEYS", .help = "leave the shell with these (ctrl-p,ctrl-q); '' for none"}},
+                  detach_keys_option()},
   };
   return command;
 }
 
 int run_docker_shell(const Invocation& invocation) {
   const Arguments arguments = parse(docker_shell_command(), invocation);
-  terminal::ClientOptions options;
-  options.name = arguments.value("NAME");
-  options.detach_keys = arguments.value("--detach-keys", options.detach_keys);
-  terminal::parse_detach_keys(options.detach_keys);  // a typing error is told before anything is opened
-  const Config config = client_config(arguments);
-  const net::HostAccess access = net::host_access(config);
-  options.url = net::at_host(access.url, "/docker/host/containers/" + path_segment(options.name) + "/terminal");
-  options.token = access.token;
-  return terminal::run_client(options);
+  const std::string name = arguments.value("NAME");
+  return run_terminal(arguments, "/docker/host/containers/" + path_segment(name) + "/terminal", {.url = {}, .token = {}, .name = name});
 }
 
 }  // namespace riverbox::applets

@@ -1,6 +1,7 @@
 // riverbox task: the same as `client`, with a subcommand for everything.
 #include "applets/commands.hpp"
 #include "applets/task_commands.hpp"
+#include "applets/terminal.hpp"
 #include "base/error.hpp"
 
 namespace riverbox::applets {
@@ -38,6 +39,15 @@ const Command& task_command() {
                        .examples = "{task} watch 7265342119845888000 && echo done",
                        .details = "One line for each state. The exit status is the task's.",
                        .arguments = {task_argument()}},
+                      {.name = "shell",
+                       .summary = "Open a terminal in a running task",
+                       .examples = "{task} shell 7265342119845888000\n"
+                                   "# run commands without a terminal\n"
+                                   "echo 'ps aux; nvidia-smi' | {task} shell 7265342119845888000",
+                       .details = "Opens bash, or sh where there is no bash, in the container of the task, beside its command. Its exit\n"
+                                  "status becomes ours. The shell ends with the task, and the task does not end with the shell.",
+                       .arguments = {task_argument()},
+                       .options = {detach_keys_option()}},
                       kill_subcommand(),
                       {.name = "pause", .summary = "Freeze a running task", .examples = "{task} pause 7265342119845888000", .arguments = {task_argument()}},
                       {.name = "resume", .summary = "Let a paused task go on", .examples = "{task} resume 7265342119845888000", .arguments = {task_argument()}},
@@ -69,6 +79,7 @@ int run_task(const Invocation& invocation) {
   if (name == "list") return list_tasks(invocation, arguments);
   if (name == "status") return show_status(invocation, arguments);
   if (name == "explain") return explain_task(invocation, arguments);
+  if (name == "shell") return open_task_shell(arguments);
   if (name == "kill") return kill_task(invocation, arguments);
   if (name == "watch") return watch_task(invocation, arguments);
   if (name == "pause" || name == "resume") return command_task(arguments, name);

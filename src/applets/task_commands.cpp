@@ -3,6 +3,7 @@
 #include "applets/api_client.hpp"
 #include "applets/exit_codes.hpp"
 #include "applets/follow.hpp"
+#include "applets/terminal.hpp"
 #include "applets/views.hpp"
 #include "base/error.hpp"
 #include "base/ids.hpp"
@@ -122,6 +123,12 @@ int watch_task(const Invocation&, const Arguments& arguments) {
     write_out(text_of(task, "status") + (node.empty() ? "" : " on " + printable(node)) + (message.empty() ? "" : " (" + printable(message, 2000) + ")") + "\n");
   }}, {id});
   return result.interrupted ? kExitInterrupted : exit_status_of(result.tasks.at(0));
+}
+
+int open_task_shell(const Arguments& arguments) {
+  const std::string id = task_id(arguments).str();
+  return run_terminal(arguments, "/api/tasks/" + id + "/terminal",
+                      {.url = {}, .token = {}, .name = "task " + id, .when_missing = "A host of an older version opens no terminals in tasks. The tasks there are: riverbox task list."});
 }
 
 int command_task(const Arguments& arguments, const std::string& action) {

@@ -28,6 +28,7 @@ int explain_task(const Invocation& invocation, const Arguments& arguments);
 int kill_task(const Invocation& invocation, const Arguments& arguments);
 int command_task(const Arguments& arguments, const std::string& action);  // pause, resume
 int rerun_task(const Invocation& invocation, const Arguments& arguments);
+int open_task_shell(const Arguments& arguments);
 int watch_task(const Invocation& invocation, const Arguments& arguments);
 int show_logs(const Invocation& invocation, const Arguments& arguments);
 // --tail of the commands that print output.

@@ -17,6 +17,10 @@
 #include "os/topology.hpp"
 #include "store/host_store.hpp"
 
+namespace riverbox::terminal {
+struct RelayOptions;
+}
+
 namespace riverbox::host {
 
 // An environment that a node shall have before a task asks for it.
@@ -57,6 +61,8 @@ public:
   virtual void open_logs(const std::string& stream, TaskId id, int attempt, std::uint64_t stdout_from, std::uint64_t stderr_from) = 0;
   // A part of one file of the share as the runner's machine sees it.
   virtual void open_output(const std::string& /* stream */, const OutputOrder& /* order */) {}
+  // A shell in the container of an attempt. Only where NodeDescription::terminals says so: an older runner does not answer.
+  virtual void open_terminal(const std::string& /* stream */, TaskId /* id */, int /* attempt */, const terminal::RelayOptions& /* options */) {}
 };
 
 // What a runner says of itself in its hello.
@@ -68,6 +74,7 @@ struct NodeDescription {
   std::vector<os::Gpu> gpus;
   std::shared_ptr<const Cpus> cpus = {};  // null: not told
   std::optional<bool> host_tasks;  // whether it takes tasks without a container; nullopt: it has not connected yet
+  bool terminals = false;          // whether it opens terminals in tasks
 };
 
 struct NodeView {

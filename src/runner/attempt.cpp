@@ -137,14 +137,15 @@ bool Attempt::end_container() {
   return false;
 }
 
+std::string Attempt::running_container() const {
+  std::lock_guard lock(mutex_);
+  if (phase_ == Phase::preparing) throw Conflict("task " + task_.id.str() + " has not started yet");
+  if (phase_ == Phase::over || kill_requested_) throw Conflict("task " + task_.id.str() + " is ending");
+  return container_;
+}
+
 std::string Attempt::control(bool pause) {
-  std::string container;
-  {
-    std::lock_guard lock(mutex_);
-    if (phase_ == Phase::preparing) throw Conflict("task " + task_.id.str() + " has not started yet");
-    if (phase_ == Phase::over || kill_requested_) throw Conflict("task " + task_.id.str() + " is ending");
-    container = container_;
-  }
+  const auto container = running_container();
   try {
     pause ? runtime_.pause(container) : runtime_.unpause(container);
   } catch (const docker::DockerError&) {

@@ -25,6 +25,7 @@
 #include "runner/runtime.hpp"
 #include "runner/task_network.hpp"
 #include "store/runner_store.hpp"
+#include "terminal/shell.hpp"
 
 namespace riverbox::runner {
 
@@ -64,6 +65,8 @@ public:
   bool end_container();
   // Pause or resume. Blocking. Returns what to tell; throws Conflict when it is not running, docker errors.
   std::string control(bool pause);
+  // A shell in its container, for a terminal. Blocking. Throws Conflict when it is not running or has no container, docker errors.
+  std::unique_ptr<terminal::Shell> open_shell(const terminal::OpenRequest& request);
   // The runner stops: run() returns soon.
   void detach();
 
@@ -100,6 +103,7 @@ private:
   void check_still_wanted() const;
   void pause_before_retry(std::chrono::milliseconds time) const;
   bool kill_requested() const;
+  std::string running_container() const;  // throws Conflict when there is none
   std::string why_stopped() const;  // empty: it is not
 
   Services& services_;

@@ -91,6 +91,13 @@ void Executor::control(const AttemptId& id, bool pause, Done done) {
   if (!posted) done(false, "the runner is busy; try again");
 }
 
+std::unique_ptr<terminal::Shell> Executor::open_shell(const AttemptId& id, const terminal::OpenRequest& request) {
+  const log::Scope scope("task", id.str());
+  const auto attempt = find(id);
+  if (!attempt) throw Conflict("task " + id.task.str() + " does not run on this node any more");
+  return attempt->open_shell(request);
+}
+
 std::vector<KnownAttempt> Executor::unfinished() const {
   std::lock_guard lock(mutex_);
   std::vector<KnownAttempt> out;

@@ -29,6 +29,8 @@ public:
   // `done(ok, message)` once, on a worker; not at all when the runner stops first.
   using Done = std::function<void(bool ok, std::string message)>;
   void control(const AttemptId& id, bool pause, Done done);
+  // A shell in the container of an attempt. Blocking (Docker). Throws Conflict when it does not run, docker errors.
+  std::unique_ptr<terminal::Shell> open_shell(const AttemptId& id, const terminal::OpenRequest& request);
 
   std::vector<KnownAttempt> unfinished() const;  // accepted, final report not yet durable
   std::vector<TaskId> running() const;

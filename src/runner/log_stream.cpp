@@ -42,11 +42,16 @@ std::string read_frame(const os::Place& file, bool is_stderr, std::uint64_t from
 LogStream::LogStream(boost::asio::io_context& loop, os::WorkerPool& readers, std::shared_ptr<AttemptLog> log, OpenLogs wanted, std::string head)
     : loop_(loop), readers_(readers), log_(std::move(log)), wanted_(std::move(wanted)), head_(std::move(head)) {}
 
-void LogStream::dial(const Target& target) {
+net::WebSocketRequest stream_request(const StreamTarget& target, const std::string& stream) {
   net::WebSocketRequest request;
-  request.url = net::at_host(target.host_url, "/api/runner/stream/" + percent_encoded(wanted_.stream));
-  request.subprotocols = {"riverbox.logs.v1"};
+  request.url = net::at_host(target.host_url, "/api/runner/stream/" + percent_encoded(stream));
   if (!target.token.empty()) request.headers.emplace_back("Authorization", "Bearer " + target.token);
+  return request;
+}
+
+void LogStream::dial(const StreamTarget& target) {
+  auto request = stream_request(target, wanted_.stream);
+  request.subprotocols = {"riverbox.logs.v1"};
   net::connect_websocket(loop_, std::move(request), [self = shared_from_this()](net::WebSocketResult result) {
     if (!result.socket) {
       log::warning("runner", "cannot open the stream of a task's output", {{"task", self->wanted_.attempt.str()}, {"reason", result.error}});

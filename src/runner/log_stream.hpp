@@ -14,17 +14,20 @@
 
 namespace riverbox::runner {
 
+// The host, as streams that it expects are dialled.
+struct StreamTarget {
+  std::string host_url, token;
+};
+net::WebSocketRequest stream_request(const StreamTarget& target, const std::string& stream);
+
 // Reads the files from the wanted offsets on a worker, sends frames, sleeps until the log grows, and stops reading while the
 // socket has much to send. Loop thread, except where said. It keeps itself alive until its socket is closed.
 class LogStream : public std::enable_shared_from_this<LogStream> {
 public:
-  struct Target {
-    std::string host_url, token;
-  };
   // `log` null: the attempt is unknown here, and the stream is closed with that reason. `readers` must live until stop().
   // `head`: a text frame that goes before everything else, if there is one.
   LogStream(boost::asio::io_context& loop, os::WorkerPool& readers, std::shared_ptr<AttemptLog> log, OpenLogs wanted, std::string head = {});
-  void dial(const Target& target);
+  void dial(const StreamTarget& target);
   // Takes a socket that is open already.
   void run(std::shared_ptr<net::WebSocket> socket);
   void stop();

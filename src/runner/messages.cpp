@@ -94,6 +94,25 @@ OutputPart part_of(const json& message) {
   return part;
 }
 
+std::uint16_t size_of(const json& message, const char* field) {
+  const auto size = number_of(message, field);
+  if (size < 1 || size > UINT16_MAX) throw InvalidInput(fmt::format("\"{}\" is {}", field, size));
+  return static_cast<std::uint16_t>(size);
+}
+
+OpenTerminal terminal_of(const json& message) {
+  OpenTerminal open{.stream = text_of(message, "stream"), .attempt = attempt_of(message)};
+  const auto dialect = text_of(message, "dialect");
+  if (dialect != "riverbox" && dialect != "json") throw InvalidInput("\"dialect\" is neither riverbox nor json");
+  open.options.dialect = dialect == "riverbox" ? terminal::Dialect::riverbox : terminal::Dialect::kohaku;
+  auto& wanted = open.options.open;
+  wanted.tty = flag_of(message, "tty");
+  wanted.rows = size_of(message, "rows");
+  wanted.columns = size_of(message, "cols");
+  required(message, "env").get_to(wanted.env);
+  return open;
+}
+
 HostMessage message_of(const std::string& type, const json& message) {
   if (type == "welcome") return welcome_of(message);
   if (type == "refused") return Refused{message.contains("message") ? text_of(message, "message") : "no reason was given"};
@@ -104,6 +123,7 @@ HostMessage message_of(const std::string& type, const json& message) {
   if (type == "kill") return Kill{attempt_of(message)};
   if (type == "pause" || type == "resume") return Control{type == "pause", attempt_of(message), required(message, "request").dump()};
   if (type == "sync") return sync_of(message);
+  if (type == "open_terminal") return terminal_of(message);
   OpenLogs open;  // "open_logs"
   open.stream = text_of(message, "stream");
   open.attempt = attempt_of(message);
@@ -116,7 +136,7 @@ HostMessage message_of(const std::string& type, const json& message) {
 }  // namespace
 
 std::optional<HostMessage> parse_host_message(std::string_view text, std::string* type_out) {
-  static constexpr std::string_view kKnown[] = {"welcome", "refused", "ack", "heard", "keys", "dispatch", "kill", "pause", "resume", "open_logs", "sync"};
+  static constexpr std::string_view kKnown[] = {"welcome", "refused", "ack", "heard", "keys", "dispatch", "kill", "pause", "resume", "open_logs", "open_terminal", "sync"};
   json message = json::parse(text, nullptr, false);
   if (!message.is_object()) throw InvalidInput("the message is not a JSON object");
   auto type = text_of(message, "type");
@@ -145,6 +165,7 @@ std::string hello_text(const Inventory& inventory, std::string_view version, con
               {"numa", os::json_of<json>(inventory.numa)},
               {"gpus", os::json_of<json>(inventory.gpus)},
               {"host_tasks", inventory.host_tasks},
+              {"terminals", true},
               {"attempts", std::move(list)}}
       .dump();
 }

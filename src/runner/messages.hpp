@@ -15,6 +15,7 @@
 #include "net/file_part.hpp"
 #include "runner/attempt_id.hpp"
 #include "runner/inventory.hpp"
+#include "terminal/shell.hpp"
 
 namespace riverbox::runner {
 
@@ -66,7 +67,13 @@ struct Sync {
   bool idle = false;    // nobody waits: after everything else
   std::string request;  // JSON text, sent back as it came
 };
-using HostMessage = std::variant<Welcome, Refused, Acknowledged, Heard, Keys, Dispatch, Kill, Control, OpenLogs, Sync>;
+// A shell in the container of an attempt, on a stream as that of OpenLogs.
+struct OpenTerminal {
+  std::string stream;
+  AttemptId attempt;
+  terminal::RelayOptions options = {};
+};
+using HostMessage = std::variant<Welcome, Refused, Acknowledged, Heard, Keys, Dispatch, Kill, Control, OpenLogs, OpenTerminal, Sync>;
 
 // Throws InvalidInput that says what is wrong with the message. nullopt: a type this version does not know; `type` (if
 // given) is set to it either way.

@@ -15,6 +15,7 @@
 #include "runner/lease.hpp"
 #include "runner/link.hpp"
 #include "runner/log_stream.hpp"
+#include "runner/terminals.hpp"
 #include "runner/warmer.hpp"
 
 namespace riverbox::runner {
@@ -82,7 +83,8 @@ public:
                    {.allowed = config_.runner.allow_host_tasks, .user = config_.environment.runner_user}),
         network_(engine_, network_of(config_)),
         executor_(Services{engine_, syncer_, attempts_, reports_, logs_, processes_, network_, facts_of(config_, inventory_, state_file_),
-                           config_.docker.image_sync_timeout}) {
+                           config_.docker.image_sync_timeout}),
+        terminals_(std::make_shared<Terminals>(loop, executor_, StreamTarget{config_.url(), token_})) {
     inventory_.host_tasks = config_.runner.allow_host_tasks;
   }
 
@@ -137,6 +139,7 @@ private:
   HostProcesses processes_;
   TaskNetwork network_;
   Executor executor_;
+  std::shared_ptr<Terminals> terminals_;
   os::WorkerPool log_readers_{"log readers", 4};
   os::WorkerPool sampler_{"sampler", 1};
 };
@@ -207,6 +210,7 @@ void Runner::Impl::stop() {
   if (link_) link_->stop();
   for (auto& weak : streams_)
     if (auto stream = weak.lock()) stream->stop();
+  terminals_->stop();
 }
 
 // On the reports worker, in order; the loop keeps that order.
@@ -269,6 +273,7 @@ void Runner::Impl::handle(HostMessage message) {
                  [&](Kill& kill) { executor_.kill(kill.attempt); },
                  [&](Control& control) { executor_.control(control.attempt, control.pause, answer(control.request)); },
                  [&](OpenLogs& open) { follow(std::move(open)); },
+                 [&](OpenTerminal& open) { terminals_->open(std::move(open)); },
                  [&](Sync& sync) { warmer_.take(std::move(sync)); },
                  [](auto&) {},  // Welcome and Refused are the link's
              },

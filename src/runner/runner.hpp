@@ -26,7 +26,8 @@ public:
 
   // Loop thread. Takes up the attempts of an earlier run and dials the host for ever; a host that is away is no error.
   void start();
-  // Loop thread; idempotent. Accepts nothing more and leaves the containers running: the next runner adopts them.
+  // Loop thread; idempotent. Accepts nothing more and leaves the containers running: the next runner adopts them. Terminals in them end; the loop runs
+  // until their shells have.
   void stop();
 
 private:

@@ -77,7 +77,7 @@ std::string host_of(const std::string& url) {
     case 401:
       throw Unauthorized(text, "Give this client a token of the host: $RIVERBOX_TOKEN, ~/.riverbox/token or [security] token in the configuration. An administrator makes one: riverbox token create NAME.");
     case 403: throw Forbidden(text);
-    case 404: throw NotFound(text, "`hakuriver.docker list-containers` shows what there is.");
+    case 404: throw NotFound(text, options.when_missing);
     case 400: case 422: throw InvalidInput(text);
     case 409: throw Conflict(text);
     case 502: case 503: case 504: throw Unavailable(text, "Try again in a few seconds.");

@@ -6,10 +6,11 @@
 namespace riverbox::terminal {
 
 struct ClientOptions {
-  std::string url;            // http://host:port/docker/host/containers/NAME/terminal
+  std::string url;            // http://host:port/docker/host/containers/NAME/terminal, or /api/tasks/ID/terminal
   std::string token;          // may be empty
   std::string detach_keys = "ctrl-p,ctrl-q";  // docker's syntax; "" = none
   std::string name;           // for messages
+  std::string when_missing = "`hakuriver.docker list-containers` shows what there is.";  // the advice, when the host knows no such terminal
   int input = 0, output = 1, error = 2;  // descriptors; others than these in tests
 };
 

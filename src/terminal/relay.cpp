@@ -9,6 +9,7 @@
 #include <chrono>
 #include <optional>
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -33,6 +34,11 @@ constexpr std::chrono::milliseconds kFirstMessageWait = 2s, kProbeInterval = 5s,
 
 std::unique_ptr<ServerWire> make_wire(Dialect dialect) {
   return dialect == Dialect::riverbox ? make_riverbox_server_wire() : make_json_server_wire(dialect == Dialect::kohaku);
+}
+
+void say_failure(net::WebSocket& socket, ServerWire& wire, ErrorKind kind, const std::string& why) {
+  socket.send(wire.failure(why), wire.binary());
+  socket.close(kind == ErrorKind::not_found || kind == ErrorKind::conflict || kind == ErrorKind::invalid_input ? 1008 : 1011, "");
 }
 
 bool is_sane(const ClientMessage& size) {
@@ -208,7 +214,7 @@ void Session::open() {
   if (phase_ != Phase::waiting) return;
   phase_ = Phase::opening;
   first_message_timer_.cancel();
-  bool accepted = workers_.post([self = shared_from_this(), request = request_] {
+  bool accepted = workers_.post([self = shared_from_this(), request = request_, waits = asio::make_work_guard(loop_)] {
     std::shared_ptr<Shell> shell;
     auto kind = ErrorKind::internal;
     std::string text;
@@ -252,9 +258,7 @@ void Session::opened(std::shared_ptr<Shell> shell) {
 
 void Session::refused(ErrorKind kind, const std::string& text) {
   phase_ = Phase::over;
-  if (!socket_) return;
-  send(wire_->failure(text));
-  socket_->close(kind == ErrorKind::not_found || kind == ErrorKind::conflict || kind == ErrorKind::invalid_input ? 1008 : 1011, "");
+  if (socket_) say_failure(*socket_, *wire_, kind, text);
 }
 
 // Reads until there is nothing, or the client is behind: then drained or consumed call again.
@@ -366,10 +370,10 @@ void Session::next_call() {
   }
 }
 
-// False: the pool is full, and next_call() runs again in a moment. `work` must not throw.
+// False: the pool is full, and next_call() runs again in a moment. `work` must not throw. The loop waits for it, so that a program that ends leaves no shell behind.
 bool Session::call(std::function<void()> work, std::function<void()> done) {
   auto self = shared_from_this();
-  call_running_ = workers_.post([self, work = std::move(work), done = std::move(done)]() mutable {
+  call_running_ = workers_.post([self, work = std::move(work), done = std::move(done), waits = asio::make_work_guard(loop_)]() mutable {
     work();
     work = nullptr;  // the last call's shell ends here and not on the loop thread
     asio::post(self->loop_, [self, done = std::move(done)] {
@@ -452,5 +456,7 @@ void start_relay(asio::io_context& loop, os::WorkerPool& workers, std::shared_pt
                  RelayOptions options) {
   std::make_shared<Session>(loop, workers, std::move(socket), std::move(opener), std::move(options))->start();
 }
+
+void refuse(net::WebSocket& socket, Dialect dialect, ErrorKind kind, const std::string& why) { say_failure(socket, *make_wire(dialect), kind, why); }
 
 }  // namespace riverbox::terminal

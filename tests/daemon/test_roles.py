@@ -103,7 +103,10 @@ class Roles(OwnCluster):
         self.addCleanup(lambda: self.host.http("POST", f"/kill/{task}"))
         self.host.wait_task(task, ("running",))
         bearer = {"Authorization": f"Bearer {made['token']}"}
-        opened = [WebSocket(self.host.port, f"/api/docker/host/containers/{self.environment}/terminal", bearer), WebSocket(self.host.port, f"/api/tasks/{task}/attach", bearer)]
+        paths = (f"docker/host/containers/{self.environment}/terminal", f"tasks/{task}/terminal", f"tasks/{task}/attach")
+        opened = [WebSocket(self.host.port, f"/api/{path}", bearer) for path in paths]
+        opened[1].send_json({"type": "resize", "rows": 24, "cols": 80})
+        self.assertEqual(opened[1].receive_json()["type"], "output")  # it runs
         stays = WebSocket(self.host.port, f"/api/tasks/{task}/attach", {"Authorization": f"Bearer {other}"})
         events = socket.create_connection(("127.0.0.1", self.host.port), 30 * PATIENCE)
         events.sendall(f"GET /api/tasks/{task}/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {made['token']}\r\n\r\n".encode())
@@ -153,6 +156,8 @@ class Roles(OwnCluster):
         self.assertIn(task, json.dumps(self.ask("GET", f"/api/nodes/{self.node}", alice)[2]))
         follower = WebSocket(self.host.port, f"/api/tasks/{task}/attach", {"Authorization": f"Bearer {bob}"})
         self.assertEqual(json.loads(follower.receive())["type"], "error")
+        terminal = WebSocket(self.host.port, f"/api/tasks/{task}/terminal", {"Authorization": f"Bearer {bob}"})
+        self.assertTrue(json.loads(terminal.receive())["data"].startswith(f"Task {task} not found"))
         self.assertEqual(self.ask("POST", "/api/submit", bob, body={"command": "true", "container_name": self.environment, "after": [task]})[0], 404)
         self.assertEqual(self.host.status(task)["status"], "running")
         result = self.as_user(alice, "riverbox", "client", "kill", task)

@@ -58,6 +58,16 @@ TEST_CASE("what the host says is understood") {
   CHECK(logs.part->file == "a/b.out");
   CHECK(logs.part->request.last_lines == 3);
   CHECK_FALSE(logs.part->request.range);
+
+  auto shell = parsed<OpenTerminal>({{"type", "open_terminal"}, {"stream", "s"}, {"task_id", "42"}, {"attempt", 2}, {"dialect", "riverbox"}, {"tty", false}, {"rows", 50},
+                                     {"cols", 132}, {"env", {{"TERM", "xterm"}}}});
+  CHECK(shell.stream == "s");
+  CHECK(shell.attempt == AttemptId{TaskId(42), 2});
+  CHECK(shell.options.dialect == terminal::Dialect::riverbox);
+  CHECK_FALSE(shell.options.open.tty);
+  CHECK(shell.options.open.rows == 50);
+  CHECK(shell.options.open.columns == 132);
+  CHECK(shell.options.open.env == std::map<std::string, std::string>{{"TERM", "xterm"}});
 }
 
 TEST_CASE("unknown fields are ignored and an unknown type is named") {
@@ -81,6 +91,10 @@ TEST_CASE("bad messages throw InvalidInput and nothing else") {
                           R"({"type":"open_logs","stream":"s","task_id":"1","attempt":1,"stdout_from":-1})",
                           R"({"type":"open_logs","stream":"s","task_id":"1","attempt":1,"part":{}})", R"({"type":"open_logs","stream":"s","task_id":"1","attempt":1,"part":5})",
                           R"({"type":"open_logs","stream":"s","task_id":"1","attempt":1,"part":{"file":"x","tail":"y"}})",
+                          R"({"type":"open_terminal","stream":"s","task_id":"1","attempt":1,"dialect":"klingon","rows":1,"cols":1,"env":{}})",
+                          R"({"type":"open_terminal","stream":"s","task_id":"1","attempt":1,"dialect":"json","rows":0,"cols":1,"env":{}})",
+                          R"({"type":"open_terminal","stream":"s","task_id":"1","attempt":1,"dialect":"json","rows":1,"cols":65536,"env":{}})",
+                          R"({"type":"open_terminal","stream":"s","task_id":"1","attempt":1,"dialect":"json","rows":1,"cols":1,"env":{"TERM":5}})",
                           R"({"type":"welcome","epoch":{}})",
                           R"({"type":"welcome"})", "\xff\xfe"}) {
     CAPTURE(bad);
@@ -101,6 +115,7 @@ TEST_CASE("the hello carries what the protocol lists") {
   CHECK(hello["numa"].is_null());
   CHECK(hello["gpus"] == json::array());
   CHECK(hello["host_tasks"] == false);
+  CHECK(hello["terminals"] == true);
   CHECK(hello["attempts"] == json::array({{{"task_id", "9"}, {"attempt", 2}, {"epoch", 5}, {"state", "assigning"}, {"gpus", {1}}, {"cpus", json::array()}, {"claim", "ab"}}}));
 
   inventory.numa[0] = {{0, 1}, 500};

@@ -218,6 +218,17 @@ TEST_CASE("relay: why the shell could not be opened is said, with the right code
   CHECK(error["data"].get<std::string>().find("start-container x") != std::string::npos);
 }
 
+TEST_CASE("relay: a connection for which there is no session gets the reason in its dialect") {
+  FakeSocket ours, classic;
+  refuse(ours, Dialect::riverbox, ErrorKind::conflict, "it is paused");
+  CHECK(ours.sent == std::vector<std::string>{frame(Channel::failure, "it is paused")});
+  CHECK(ours.closed->first == 1008);
+  refuse(classic, Dialect::kohaku, ErrorKind::timeout, "it does not answer");
+  REQUIRE(classic.sent.size() == 1);
+  CHECK(json::parse(classic.sent[0]) == json{{"type", "error"}, {"data", "it does not answer"}});
+  CHECK(classic.closed->first == 1011);
+}
+
 // fault: network-changes
 TEST_CASE("relay: when the client vanishes the shell is hung up, once") {
   for (auto dialect : {Dialect::classic, Dialect::riverbox}) {
