@@ -53,6 +53,7 @@ TaskNode hostname:string url:string
 FailedTarget target:string reason:string
 Submitted message:string task_ids:string[] waiting?:string[] assigned_node?:TaskNode failed_targets?:FailedTarget[]
 Task task_id:string task_type:string owner:string|null batch_id:string|null name:string|null command:string arguments:string[] env_vars:string{} working_dir:string required_cores:integer exclusive:boolean cpus:integer[]|null required_gpus:integer[] required_memory_bytes:integer|null target_numa_node_id:integer|null status:TaskState attempt:integer retries:integer time_limit_seconds:integer|null on_partition:'keep,stop' stop_signal:string stop_grace_seconds:integer priority:integer target:string|null assigned_node:string|null container_name:string|null registry_image:string|null docker_image_name:string|null docker_privileged:boolean docker_mount_dirs:string[] stdout_path:string stderr_path:string exit_code:integer|null error_message:string|null submitted_at:string|null started_at:string|null completed_at:string|null image_id:string|null tarball:string|null version:integer|null
+TaskSummary total:integer by_status:integer{}
 Predecessor task_id:string status:TaskState
 Refusal node:string reason:string
 Explanation task_id:string status:TaskState node:string|null placement:string|null message:string after?:Predecessor[] position?:integer kept_node?:string|null reasons?:Refusal[]
@@ -108,7 +109,8 @@ POST /submit/batch <Batch >202:Submitted
 GET /status/{id} >Task
 GET /tasks/{id}/explain >Explanation
 POST /tasks/{id}/rerun >202:Submitted
-GET /tasks ?status,limit,offset >Task[]
+GET /tasks ?status,node,owner,environment,q,before,limit,offset >Task[]
+GET /tasks/summary >TaskSummary
 POST /kill/{id} ?batch >202:Killed
 POST /command/{id}/{action} >Message
 GET /task/{id}/stdout ?tail >text/plain >206:text/plain

@@ -21,7 +21,7 @@ void roll_back(CallPtr), sync_version(CallPtr), sign_version(CallPtr), version_k
 // registry_handlers.cpp
 void registry_root(CallPtr), registry_catalog(CallPtr), registry_tags(CallPtr), registry_manifest(CallPtr), registry_blob(CallPtr);
 // task_handlers.cpp
-void submit(CallPtr), submit_batch(CallPtr), task_status(CallPtr), explain_task(CallPtr), list_tasks(CallPtr), rerun_task(CallPtr), kill_task(CallPtr), control_task(CallPtr);
+void submit(CallPtr), submit_batch(CallPtr), task_status(CallPtr), explain_task(CallPtr), list_tasks(CallPtr), summarize_tasks(CallPtr), rerun_task(CallPtr), kill_task(CallPtr), control_task(CallPtr);
 // output_handlers.cpp, event_stream.cpp
 void task_stdout(CallPtr), task_stderr(CallPtr), task_events(CallPtr);
 // login_handlers.cpp

@@ -101,7 +101,7 @@ void complete(CallPtr call) {
     return on_lane(call, Lane::state, [call] {
       Json ids = Json::array();
       if (call->identity.role < Role::user) return call->reply(ids);
-      for (const auto& t : call->services.tasks.list(std::nullopt, 50, 0, owner_filter(call->identity))) ids.push_back(t.spec.id.str());
+      for (const auto& t : call->services.tasks.list({.owner = owner_filter(call->identity), .limit = 50})) ids.push_back(t.spec.id.str());
       call->reply(ids);
     });
   } else if (kind == "tokens") {

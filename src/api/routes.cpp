@@ -46,6 +46,7 @@ const std::vector<Route>& routes() {
       {"GET", "/tasks/{id}/explain", Lane::state, Access::user, explain_task, "Why a task is where it is"},
       {"POST", "/tasks/{id}/rerun", Lane::state, Access::user, rerun_task, "Submit a task once more"},
       {"GET", "/tasks", Lane::state, Access::user, list_tasks, "Tasks, newest first", Answer::kept},
+      {"GET", "/tasks/summary", Lane::state, Access::user, summarize_tasks, "How many tasks there are in each state", Answer::kept},
       {"POST", "/kill/{id}", Lane::state, Access::user, kill_task, "Kill a task or its batch"},
       {"POST", "/command/{id}/{action}", Lane::state, Access::user, control_task, "Pause or resume a task"},
       {"GET", "/task/{id}/stdout", Lane::state, Access::user, task_stdout, "Output of a task (older path)"},
