@@ -42,6 +42,9 @@ Gpu gpu_id:integer name:string driver_version:string pci_bus_id:string gpu_utili
 Load hostname:string status:'online,offline' last_heartbeat:string|null cpu_percent:number memory_percent:number memory_used_bytes:integer memory_total_bytes:integer total_cores:integer numa_topology:NumaNode{}|null current_avg_temp:number|null current_max_temp:number|null gpu_info:Gpu[]
 Node +Load url:string|null cores_in_use:integer|string available_cores:integer draining:boolean host_tasks:boolean|null vm_capable:boolean vfio_gpus:any[] runner_version:string
 NodeDetail +Node memory_promised_bytes:integer gpus_in_use:integer[] exclusive_cpus:integer[] environments:string[] tasks:Task[]
+Measure =number|null
+NodeHistory start:integer cpu_percent:Measure[] memory_percent:Measure[] gpu_percent:Measure[] cores_in_use:Measure[]
+NodesHistory step_seconds:integer nodes:NodeHistory{}
 Drained message:string running:integer
 ForceWish force?:boolean
 LoadAggregate totalNodes:integer onlineNodes:integer totalCores:integer totalMemBytes:integer usedMemBytes:integer avgCpuPercent:number avgMemPercent:number maxAvgCpuTemp:number|null maxMaxCpuTemp:number|null lastUpdated:string
@@ -99,6 +102,7 @@ GET /v2/{name}/tags/list ?n,last >Tags
 GET /v2/{name}/manifests/{reference} >application/vnd.oci.image.manifest.v1+json
 GET /v2/{name}/blobs/{digest} >application/octet-stream >206:application/octet-stream
 GET /nodes >Node[]
+GET /nodes/history ?hours >NodesHistory
 GET /nodes/{name} >NodeDetail
 POST /nodes/{name}/drain >Drained
 POST /nodes/{name}/resume >Message

@@ -33,6 +33,6 @@ void openapi(CallPtr);
 // token_handlers.cpp
 void invite_node(CallPtr), join_node(CallPtr), who_am_i(CallPtr), list_tokens(CallPtr), create_token(CallPtr), revoke_token(CallPtr);
 // node_handlers.cpp
-void list_nodes(CallPtr), show_node(CallPtr), drain_node(CallPtr), resume_node(CallPtr), remove_node(CallPtr), health(CallPtr), version(CallPtr), metrics(CallPtr), complete(CallPtr);
+void list_nodes(CallPtr), show_node(CallPtr), node_history(CallPtr), drain_node(CallPtr), resume_node(CallPtr), remove_node(CallPtr), health(CallPtr), version(CallPtr), metrics(CallPtr), complete(CallPtr);
 
 }  // namespace riverbox::api

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "api/fields.hpp"
@@ -6,6 +8,7 @@
 #include "api/services.hpp"
 #include "api/shapes.hpp"
 #include "base/error.hpp"
+#include "base/strings.hpp"
 #include "config.h"
 
 namespace riverbox::api {
@@ -20,6 +23,17 @@ void show_node(CallPtr call) {
   const auto& name = call->parameter("name");
   const auto node = call->services.nodes.get(name);
   call->reply(node_detail_shape(node, call->services.tasks.usage_of(name), call->services.tasks.unfinished_on(name), call->identity, call->services.config->paths.shared_dir));
+}
+
+void node_history(CallPtr call) {
+  constexpr std::uint64_t kMostHours = 24;
+  std::uint64_t hours = 3;
+  if (const auto asked = call->request.query.find("hours"); asked != call->request.query.end()) {
+    hours = parse_u64(asked->second).value_or(0);
+    if (hours < 1 || hours > kMostHours)
+      throw InvalidInput(fmt::format("'hours' must be a number from 1 to {}, and is '{}'", kMostHours, printable(asked->second, 40)), "What was before that is not kept.");
+  }
+  call->responder->send({.body = loads_text(call->services.nodes.loads(std::chrono::hours(hours)))});
 }
 
 void drain_node(CallPtr call) {
