@@ -84,9 +84,10 @@ POST /docker/host/stop/{name} >Message
 POST /docker/host/delete/{name} >Message
 POST /docker/create_tar/{name} ?squash >Published
 GET /docker/list >Environment{}
-GET /docker/container/{name} >application/x-tar
+GET /docker/container/{name} >application/x-tar >206:application/x-tar
 GET /docker/versions/{name} >Version[]
 GET /docker/versions/{name}/diff ?a,b >Diff
+GET /docker/versions/{name}/{version}/tarball >application/x-tar >206:application/x-tar
 POST /docker/versions/{name}/{version}/pin >Pin
 POST /docker/versions/{name}/{version}/unpin >Pin
 POST /docker/versions/{name}/{version}/rollback <RollbackWish >RolledBack

@@ -14,7 +14,7 @@ void on_lane(CallPtr call, Lane lane, std::function<void()> work);
 
 // environment_handlers.cpp
 void list_containers(CallPtr), create_container(CallPtr), start_container(CallPtr), stop_container(CallPtr), delete_container(CallPtr);
-void create_tar(CallPtr), list_archives(CallPtr), download_archive(CallPtr);
+void create_tar(CallPtr), list_archives(CallPtr), download_archive(CallPtr), download_version(CallPtr);
 // version_handlers.cpp
 void list_versions(CallPtr), diff_versions(CallPtr), pin_version(CallPtr), unpin_version(CallPtr), delete_tar(CallPtr), verify_versions(CallPtr);
 void roll_back(CallPtr), sync_version(CallPtr), sign_version(CallPtr), version_keys(CallPtr);

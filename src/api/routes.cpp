@@ -17,6 +17,7 @@ const std::vector<Route>& routes() {
       // versions of environments
       {"GET", "/docker/versions/{name}", Lane::share, Access::viewer, list_versions, "Versions of an environment"},
       {"GET", "/docker/versions/{name}/diff", Lane::slow, Access::viewer, diff_versions, "What two versions differ in"},
+      {"GET", "/docker/versions/{name}/{version}/tarball", Lane::transfer, Access::puller, download_version, "Download the tarball of a version"},
       {"POST", "/docker/versions/{name}/{version}/pin", Lane::share, Access::operator_, pin_version, "Keep a version from being pruned"},
       {"POST", "/docker/versions/{name}/{version}/unpin", Lane::share, Access::operator_, unpin_version, "Let a version be pruned again"},
       {"POST", "/docker/versions/{name}/{version}/rollback", Lane::slow, Access::operator_, roll_back, "Make an older version the newest again"},
