@@ -4,10 +4,11 @@ namespace riverbox::api {
 
 const std::string_view kShapes = R"(Error detail:string
 Message message:string
-Container id:string name:string env_name:string|null image:string status:string created:time managed:boolean
+Container id:string name:string env_name:string|null image:string status:string created:time managed:boolean latest:LatestTarball|null changed_bytes?:integer|null
 ContainerWish image_name:string container_name:string
 ContainerMade +Message container_id:string container_name:string env_name:string status:string
-Tarball timestamp:integer tarball:string size_bytes:integer image_id:string|null
+LatestTarball timestamp:integer tarball:string size_bytes:integer
+Tarball +LatestTarball image_id:string|null
 Packaging way:string why:string|null layers:integer layers_taken_over:integer bytes_taken_over:integer
 Published message:string tarball_path:string env_name:string timestamp:integer image_id:string size_bytes:integer pruned:string[] packaging:Packaging
 Environment latest_timestamp:integer latest_tarball:string all_versions:Tarball[]
@@ -77,7 +78,7 @@ Ticket ticket:string expires_in:integer
 Event id:integer time:time type:'task,node,environment,host,token' action:string subject:string owner:string|null node:string|null message:string|null
 HostVersion version:string api:integer auth:'token,none')";
 
-const std::string_view kExchanges = R"(GET /docker/host/containers ?all >Container[]
+const std::string_view kExchanges = R"(GET /docker/host/containers ?all,size >Container[]
 POST /docker/host/create <ContainerWish >ContainerMade
 POST /docker/host/start/{name} >Message
 POST /docker/host/stop/{name} >Message

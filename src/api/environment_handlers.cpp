@@ -26,6 +26,30 @@ Json done_message(const Call& call, const std::string& name, const std::string& 
   return {{"message", "Environment '" + name + "' " + verb + " successfully."}};
 }
 
+Json latest_shape(const environment::Listing* archives, const host::ListedContainer& container) {
+  if (!archives || !container.managed || !environment::EnvironmentName::is_valid(container.name)) return nullptr;
+  const auto found = archives->find(environment::EnvironmentName::parse(container.name));
+  if (found == archives->end() || found->second.empty()) return nullptr;
+  const auto& latest = found->second.front();
+  return {{"timestamp", latest.timestamp}, {"tarball", latest.tarball}, {"size_bytes", latest.size_bytes}};
+}
+
+void reply_containers(const CallPtr& call, bool sizes) {
+  constexpr std::chrono::milliseconds kPatience{300};  // with the share: the containers are what was asked for
+  const bool classic = call->dialect == Dialect::classic, all = classic || call->request.query.contains("all");
+  const auto containers = call->services.environments.list(sizes);
+  const auto archives = classic ? nullptr : call->services.archives.listing(kPatience);
+  Json out = Json::array();
+  for (const auto& container : containers) {
+    if (!all && !container.managed) continue;
+    auto shape = container_shape(container, call->dialect);
+    if (!classic) shape["latest"] = latest_shape(archives.get(), container);
+    if (sizes) shape["changed_bytes"] = or_null(container.changed_bytes);
+    out.push_back(std::move(shape));
+  }
+  call->reply(out);
+}
+
 // Names the file by when and how large it was written: one that is put in the place of another has another name.
 std::string etag_of(int fd, const std::filesystem::path& path, std::uint64_t& size_bytes) {
   struct stat status {};
@@ -50,11 +74,9 @@ void send_tarball(const CallPtr& call, const std::string& which) {
 }  // namespace
 
 void list_containers(CallPtr call) {
-  bool all = call->dialect == Dialect::classic || call->request.query.contains("all");
-  Json out = Json::array();
-  for (const auto& container : call->services.environments.list())
-    if (all || container.managed) out.push_back(container_shape(container, call->dialect));
-  call->reply(out);
+  const bool sizes = call->dialect == Dialect::api && call->request.query.contains("size");
+  if (!sizes) return reply_containers(call, false);
+  on_lane(call, Lane::slow, [call] { reply_containers(call, true); });
 }
 
 void create_container(CallPtr call) {

@@ -134,6 +134,7 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
                     .tell = environment_events(event_repository)}),
       versions(environments.share(), task_repository, environment_events(event_repository), &version_keys),
       registry(environments.share()),
+      archives([this](std::function<void()> work) { return listing.post(std::move(work)); }, [this] { return environments.archives(); }),
       nodes(node_repository, c.timing.heartbeat_interval, c.timing.heartbeat_timeout_factor),
       tasks(task_repository, nodes, log_files(c)),
       retention(task_repository, c.paths.shared_dir, log_files(c), retention_of(c)),
