@@ -130,7 +130,7 @@ GET /whoami >WhoAmI
 GET /tokens >Token[]
 POST /tokens <TokenWish >201:NewToken
 POST /tokens/{id}/revoke >Message
-GET /events ?since,until,type,limit,after >Event[]
+GET /events ?since,until,type,limit,after,nodes >Event[]
 GET / >text/html
 GET /login >text/html
 POST /login <LoginWish >Session

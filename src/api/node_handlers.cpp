@@ -13,11 +13,25 @@
 
 namespace riverbox::api {
 
-void list_nodes(CallPtr call) {
+namespace {
+
+Json nodes_shape(Services& services) {
   Json out = Json::array();
-  for (const auto& node : call->services.nodes.all()) out.push_back(node_shape(node, call->services.tasks.usage_of(node.description.hostname)));
-  call->reply(out);
+  for (const auto& node : services.nodes.all()) out.push_back(node_shape(node, services.tasks.usage_of(node.description.hostname)));
+  return out;
 }
+
+}  // namespace
+
+std::string nodes_text(Services& services) {
+  const auto draft = services.answers.draft(kNodesQuestion);
+  if (auto kept = services.answers.find(draft.question)) return std::move(*kept);
+  auto text = json_response(nodes_shape(services)).body;
+  services.answers.keep(draft, text);
+  return text;
+}
+
+void list_nodes(CallPtr call) { call->reply(nodes_shape(call->services)); }
 
 void show_node(CallPtr call) {
   const auto& name = call->parameter("name");

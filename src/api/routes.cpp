@@ -34,7 +34,7 @@ const std::vector<Route>& routes() {
       {"GET", "/v2/{name}/manifests/{reference}", Lane::share, Access::puller, registry_manifest, "Registry: a manifest"},
       {"GET", "/v2/{name}/blobs/{digest}", Lane::transfer, Access::puller, registry_blob, "Registry: a blob"},
       // nodes
-      {"GET", "/nodes", Lane::state, Access::viewer, list_nodes, "Nodes and how busy they are", Answer::kept},
+      {"GET", "/nodes", Lane::state, Access::viewer, list_nodes, "Nodes and how busy they are", Answer::shared},
       {"GET", "/nodes/history", Lane::state, Access::viewer, node_history, "How busy the nodes were, minute by minute"},  // before the next: a node of that name has no page of its own
       {"GET", "/nodes/{name}", Lane::state, Access::viewer, show_node, "A node and what runs there"},
       {"POST", "/nodes/{name}/drain", Lane::state, Access::operator_, drain_node, "Start nothing new on a node"},

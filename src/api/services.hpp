@@ -87,4 +87,8 @@ struct Services {
 // There is a new newest version: nodes that used the environment lately bring it to themselves, if that is wanted. Returns at once.
 void announce_version(Services& services, const std::string& environment, const std::string& tarball);
 
+// The answer to GET /api/nodes: as it was sent before, or made anew. State worker.
+std::string nodes_text(Services& services);
+inline constexpr const char* kNodesQuestion = "/api/nodes";  // under which it is kept
+
 }  // namespace riverbox::api
