@@ -4,10 +4,11 @@ namespace riverbox::api {
 
 const std::string_view kShapes = R"(Error detail:string
 Message message:string
-Container id:string name:string env_name:string|null image:string status:string created:time managed:boolean
+Container id:string name:string env_name:string|null image:string status:string created:time managed:boolean latest:LatestTarball|null changed_bytes?:integer|null
 ContainerWish image_name:string container_name:string
 ContainerMade +Message container_id:string container_name:string env_name:string status:string
-Tarball timestamp:integer tarball:string size_bytes:integer image_id:string|null
+LatestTarball timestamp:integer tarball:string size_bytes:integer
+Tarball +LatestTarball image_id:string|null
 Packaging way:string why:string|null layers:integer layers_taken_over:integer bytes_taken_over:integer
 Published message:string tarball_path:string env_name:string timestamp:integer image_id:string size_bytes:integer pruned:string[] packaging:Packaging
 Environment latest_timestamp:integer latest_tarball:string all_versions:Tarball[]
@@ -42,6 +43,9 @@ Gpu gpu_id:integer name:string driver_version:string pci_bus_id:string gpu_utili
 Load hostname:string status:'online,offline' last_heartbeat:string|null cpu_percent:number memory_percent:number memory_used_bytes:integer memory_total_bytes:integer total_cores:integer numa_topology:NumaNode{}|null current_avg_temp:number|null current_max_temp:number|null gpu_info:Gpu[]
 Node +Load url:string|null cores_in_use:integer|string available_cores:integer draining:boolean host_tasks:boolean|null vm_capable:boolean vfio_gpus:any[] runner_version:string
 NodeDetail +Node memory_promised_bytes:integer gpus_in_use:integer[] exclusive_cpus:integer[] environments:string[] tasks:Task[]
+Measure =number|null
+NodeHistory start:integer cpu_percent:Measure[] memory_percent:Measure[] gpu_percent:Measure[] cores_in_use:Measure[]
+NodesHistory step_seconds:integer nodes:NodeHistory{}
 Drained message:string running:integer
 ForceWish force?:boolean
 LoadAggregate totalNodes:integer onlineNodes:integer totalCores:integer totalMemBytes:integer usedMemBytes:integer avgCpuPercent:number avgMemPercent:number maxAvgCpuTemp:number|null maxMaxCpuTemp:number|null lastUpdated:string
@@ -53,6 +57,7 @@ TaskNode hostname:string url:string
 FailedTarget target:string reason:string
 Submitted message:string task_ids:string[] waiting?:string[] assigned_node?:TaskNode failed_targets?:FailedTarget[]
 Task task_id:string task_type:string owner:string|null batch_id:string|null name:string|null command:string arguments:string[] env_vars:string{} working_dir:string required_cores:integer exclusive:boolean cpus:integer[]|null required_gpus:integer[] required_memory_bytes:integer|null target_numa_node_id:integer|null status:TaskState attempt:integer retries:integer time_limit_seconds:integer|null on_partition:'keep,stop' stop_signal:string stop_grace_seconds:integer priority:integer target:string|null assigned_node:string|null container_name:string|null registry_image:string|null docker_image_name:string|null docker_privileged:boolean docker_mount_dirs:string[] stdout_path:string stderr_path:string exit_code:integer|null error_message:string|null submitted_at:string|null started_at:string|null completed_at:string|null image_id:string|null tarball:string|null version:integer|null
+TaskSummary total:integer by_status:integer{}
 Predecessor task_id:string status:TaskState
 Refusal node:string reason:string
 Explanation task_id:string status:TaskState node:string|null placement:string|null message:string after?:Predecessor[] position?:integer kept_node?:string|null reasons?:Refusal[]
@@ -73,16 +78,17 @@ Ticket ticket:string expires_in:integer
 Event id:integer time:time type:'task,node,environment,host,token' action:string subject:string owner:string|null node:string|null message:string|null
 HostVersion version:string api:integer auth:'token,none')";
 
-const std::string_view kExchanges = R"(GET /docker/host/containers ?all >Container[]
+const std::string_view kExchanges = R"(GET /docker/host/containers ?all,size >Container[]
 POST /docker/host/create <ContainerWish >ContainerMade
 POST /docker/host/start/{name} >Message
 POST /docker/host/stop/{name} >Message
 POST /docker/host/delete/{name} >Message
 POST /docker/create_tar/{name} ?squash >Published
 GET /docker/list >Environment{}
-GET /docker/container/{name} >application/x-tar
+GET /docker/container/{name} >application/x-tar >206:application/x-tar
 GET /docker/versions/{name} >Version[]
 GET /docker/versions/{name}/diff ?a,b >Diff
+GET /docker/versions/{name}/{version}/tarball >application/x-tar >206:application/x-tar
 POST /docker/versions/{name}/{version}/pin >Pin
 POST /docker/versions/{name}/{version}/unpin >Pin
 POST /docker/versions/{name}/{version}/rollback <RollbackWish >RolledBack
@@ -98,6 +104,7 @@ GET /v2/{name}/tags/list ?n,last >Tags
 GET /v2/{name}/manifests/{reference} >application/vnd.oci.image.manifest.v1+json
 GET /v2/{name}/blobs/{digest} >application/octet-stream >206:application/octet-stream
 GET /nodes >Node[]
+GET /nodes/history ?hours >NodesHistory
 GET /nodes/{name} >NodeDetail
 POST /nodes/{name}/drain >Drained
 POST /nodes/{name}/resume >Message
@@ -108,7 +115,8 @@ POST /submit/batch <Batch >202:Submitted
 GET /status/{id} >Task
 GET /tasks/{id}/explain >Explanation
 POST /tasks/{id}/rerun >202:Submitted
-GET /tasks ?status,limit,offset >Task[]
+GET /tasks ?status,node,owner,environment,q,before,limit,offset >Task[]
+GET /tasks/summary >TaskSummary
 POST /kill/{id} ?batch >202:Killed
 POST /command/{id}/{action} >Message
 GET /task/{id}/stdout ?tail >text/plain >206:text/plain
@@ -122,7 +130,7 @@ GET /whoami >WhoAmI
 GET /tokens >Token[]
 POST /tokens <TokenWish >201:NewToken
 POST /tokens/{id}/revoke >Message
-GET /events ?since,until,type,limit,after >Event[]
+GET /events ?since,until,type,limit,after,nodes >Event[]
 GET / >text/html
 GET /login >text/html
 POST /login <LoginWish >Session

@@ -1,13 +1,15 @@
-#include <fcntl.h>
-#include <unistd.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
 
+#include <cerrno>
+
+#include "api/file_answer.hpp"
 #include "api/handlers.hpp"
 #include "api/progress.hpp"
 #include "api/services.hpp"
 #include "api/shapes.hpp"
 #include "base/error.hpp"
 #include "base/strings.hpp"
-#include "os/fd.hpp"
 
 namespace riverbox::api {
 namespace {
@@ -24,14 +26,57 @@ Json done_message(const Call& call, const std::string& name, const std::string& 
   return {{"message", "Environment '" + name + "' " + verb + " successfully."}};
 }
 
+Json latest_shape(const environment::Listing* archives, const host::ListedContainer& container) {
+  if (!archives || !container.managed || !environment::EnvironmentName::is_valid(container.name)) return nullptr;
+  const auto found = archives->find(environment::EnvironmentName::parse(container.name));
+  if (found == archives->end() || found->second.empty()) return nullptr;
+  const auto& latest = found->second.front();
+  return {{"timestamp", latest.timestamp}, {"tarball", latest.tarball}, {"size_bytes", latest.size_bytes}};
+}
+
+void reply_containers(const CallPtr& call, bool sizes) {
+  constexpr std::chrono::milliseconds kPatience{300};  // with the share: the containers are what was asked for
+  const bool classic = call->dialect == Dialect::classic, all = classic || call->request.query.contains("all");
+  const auto containers = call->services.environments.list(sizes);
+  const auto archives = classic ? nullptr : call->services.archives.listing(kPatience);
+  Json out = Json::array();
+  for (const auto& container : containers) {
+    if (!all && !container.managed) continue;
+    auto shape = container_shape(container, call->dialect);
+    if (!classic) shape["latest"] = latest_shape(archives.get(), container);
+    if (sizes) shape["changed_bytes"] = or_null(container.changed_bytes);
+    out.push_back(std::move(shape));
+  }
+  call->reply(out);
+}
+
+// Names the file by when and how large it was written: one that is put in the place of another has another name.
+std::string etag_of(int fd, const std::filesystem::path& path, std::uint64_t& size_bytes) {
+  struct stat status {};
+  if (fstat(fd, &status) != 0) throw IoError("inspect " + path.string(), errno);
+  size_bytes = static_cast<std::uint64_t>(status.st_size);
+  return fmt::format("\"{:x}-{:x}-{:x}\"", status.st_mtim.tv_sec, status.st_mtim.tv_nsec, status.st_size);
+}
+
+void send_tarball(const CallPtr& call, const std::string& which) {
+  const auto tarball = call->services.versions.find(call->parameter("name"), which).tarball;
+  const auto place = call->services.environments.share().place_of(tarball);
+  const auto file = environment::open_archive_file(place);
+  std::uint64_t size_bytes = 0;
+  const auto etag = etag_of(file.get(), place.path(), size_bytes);
+  const auto wish = net::parse_range(call->request.header("range"), call->request.header("if-range"), etag, size_bytes);
+  if (wish.kind == net::RangeWish::Kind::unsatisfiable) return call->responder->send(nothing_at_range(detail(416, fmt::format("there is nothing at that range: '{}' has {} bytes", tarball, size_bytes)), size_bytes));
+  net::Response head{.content_type = "application/x-tar"};
+  head.headers = {{"Content-Disposition", "attachment; filename=\"" + tarball + "\""}, {"ETag", etag}};
+  send_part_of_file(call, with_range(std::move(head), wish, size_bytes), file.get(), place.path(), wish.offset, wish.size_bytes);
+}
+
 }  // namespace
 
 void list_containers(CallPtr call) {
-  bool all = call->dialect == Dialect::classic || call->request.query.contains("all");
-  Json out = Json::array();
-  for (const auto& container : call->services.environments.list())
-    if (all || container.managed) out.push_back(container_shape(container, call->dialect));
-  call->reply(out);
+  const bool sizes = call->dialect == Dialect::api && call->request.query.contains("size");
+  if (!sizes) return reply_containers(call, false);
+  on_lane(call, Lane::slow, [call] { reply_containers(call, true); });
 }
 
 void create_container(CallPtr call) {
@@ -79,21 +124,7 @@ void list_archives(CallPtr call) {
   call->responder->send({.status = 200, .body = archives_text(*call->services.environments.archives())});
 }
 
-void download_archive(CallPtr call) {
-  auto name = environment::EnvironmentName::parse(call->parameter("name"));
-  const auto& share = call->services.environments.share();
-  auto newest = share.newest(name);
-  if (!newest) throw NotFound("there is no tarball of environment '" + name.str() + "'", "`hakuriver.docker list-tars` shows those there are.");
-  auto path = share.place_of(newest->tarball).path();
-  auto file = environment::open_archive_file(share.place_of(newest->tarball));
-  auto size = static_cast<std::uint64_t>(::lseek(file.get(), 0, SEEK_END));
-  net::Response head{.status = 200, .content_type = "application/x-tar"};
-  head.headers = {{"Content-Length", std::to_string(size)}, {"Content-Disposition", "attachment; filename=\"" + newest->tarball + "\""}};
-  call->responder->stream(std::move(head), [&](net::BodyWriter& writer) {
-    constexpr std::uint64_t kChunkBytes = 256 * 1024;
-    for (std::uint64_t at = 0; at < size; at += kChunkBytes)
-      writer.write(os::pread_exact(file.get(), std::min(kChunkBytes, size - at), static_cast<off_t>(at), path));
-  });
-}
+void download_archive(CallPtr call) { send_tarball(call, "newest"); }
+void download_version(CallPtr call) { send_tarball(call, call->parameter("version")); }
 
 }  // namespace riverbox::api

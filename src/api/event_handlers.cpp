@@ -24,6 +24,7 @@ constexpr std::int64_t kKeptEvents = 200'000;    // some 25 MB
 constexpr std::int64_t kPrunedAtOnce = 5000;     // a few milliseconds of the state worker
 constexpr int kMostEvents = 1000;                // in one answer
 constexpr auto kLook = std::chrono::milliseconds(200);
+constexpr auto kLookAtNodes = std::chrono::seconds(1);
 constexpr auto kSilence = std::chrono::seconds(15);  // proxies cut what is silent for a minute
 constexpr size_t kEnoughQueued = 256 * 1024;     // towards the reader
 
@@ -98,7 +99,8 @@ Json event_shape(const store::EventRecord& event) {
 // Tells a client what comes. The table is the queue: where something has been written, it is looked at. Loop thread.
 class EventFollower : public std::enable_shared_from_this<EventFollower> {
 public:
-  EventFollower(Services& services, EventQuery query) : services_(services), query_(std::move(query)), timer_(services.loop) {
+  // `nodes`: it is told of them, too.
+  EventFollower(Services& services, EventQuery query, bool nodes) : services_(services), query_(std::move(query)), nodes_(nodes), timer_(services.loop) {
     query_.newest = false;
     query_.limit = kMostEvents;
   }
@@ -116,6 +118,7 @@ public:
     });
     write(fmt::format("retry: 1000\nid: {}\n\n", query_.after));  // whoever is cut off before the first event knows where it was, too
     wait();
+    if (nodes_) ask_for_nodes();
     look();
   }
 
@@ -126,6 +129,7 @@ private:
     timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
       if (error || self->closed_) return;
       self->wait();
+      self->look_at_nodes();
       self->look();
     });
   }
@@ -167,6 +171,35 @@ private:
     }
   }
 
+  // Nothing is made for one that has not taken what was told before: when it has, it gets the nodes as they are then.
+  void look_at_nodes() {
+    if (nodes_ && !asking_nodes_ && std::chrono::steady_clock::now() - nodes_looked_ >= kLookAtNodes && body_->queued_bytes() == 0) ask_for_nodes();
+  }
+
+  void ask_for_nodes() {
+    if (const auto kept = services_.answers.find(kNodesQuestion)) return tell_nodes(*kept);
+    asking_nodes_ = services_.state.post([weak = weak_from_this(), &services = services_] {
+      std::string text;
+      try {
+        text = nodes_text(services);
+      } catch (const std::exception& error) {
+        log::warning("host", "the nodes cannot be told; trying again", {{"reason", error.what()}});
+      }
+      boost::asio::post(services.loop, [weak, text = std::move(text)] {
+        if (const auto self = weak.lock(); self && !self->closed_) self->tell_nodes(text);
+      });
+    });
+  }
+
+  void tell_nodes(const std::string& text) {
+    asking_nodes_ = false;
+    nodes_looked_ = std::chrono::steady_clock::now();
+    const auto hash = std::hash<std::string>()(text);
+    if (text.empty() || hash == nodes_told_) return;
+    nodes_told_ = hash;
+    write("event: nodes\ndata: " + text + "\n\n");  // without an id: whoever comes back is told of all nodes again
+  }
+
   void write(std::string text) {
     told_ = std::chrono::steady_clock::now();
     body_->write(std::move(text));
@@ -179,11 +212,13 @@ private:
 
   Services& services_;
   EventQuery query_;
+  const bool nodes_;
   std::unique_ptr<net::OpenBody> body_;
   boost::asio::steady_timer timer_;
-  std::chrono::steady_clock::time_point told_{};
+  std::chrono::steady_clock::time_point told_{}, nodes_looked_{};
+  std::optional<size_t> nodes_told_;  // the hash of their text
   std::uint64_t seen_ = ~std::uint64_t{0};  // changes of the database that have been looked at
-  bool asking_ = false, closed_ = false;
+  bool asking_ = false, asking_nodes_ = false, closed_ = false;
 };
 
 bool wants_stream(const net::Request& request) {
@@ -197,7 +232,7 @@ void list_events(CallPtr call) {
   auto query = asked_events(*call);
   if (wants_stream(call->request)) {
     if (query.newest) query.after = call->services.event_repository.newest();  // from now on
-    return boost::asio::post(call->services.loop, [call, query] { std::make_shared<EventFollower>(call->services, query)->start(*call); });
+    return boost::asio::post(call->services.loop, [call, query] { std::make_shared<EventFollower>(call->services, query, call->request.query.contains("nodes"))->start(*call); });
   }
   Json out = Json::array();
   for (const auto& event : call->services.event_repository.list(query)) out.push_back(event_shape(event));

@@ -14,14 +14,14 @@ void on_lane(CallPtr call, Lane lane, std::function<void()> work);
 
 // environment_handlers.cpp
 void list_containers(CallPtr), create_container(CallPtr), start_container(CallPtr), stop_container(CallPtr), delete_container(CallPtr);
-void create_tar(CallPtr), list_archives(CallPtr), download_archive(CallPtr);
+void create_tar(CallPtr), list_archives(CallPtr), download_archive(CallPtr), download_version(CallPtr);
 // version_handlers.cpp
 void list_versions(CallPtr), diff_versions(CallPtr), pin_version(CallPtr), unpin_version(CallPtr), delete_tar(CallPtr), verify_versions(CallPtr);
 void roll_back(CallPtr), sync_version(CallPtr), sign_version(CallPtr), version_keys(CallPtr);
 // registry_handlers.cpp
 void registry_root(CallPtr), registry_catalog(CallPtr), registry_tags(CallPtr), registry_manifest(CallPtr), registry_blob(CallPtr);
 // task_handlers.cpp
-void submit(CallPtr), submit_batch(CallPtr), task_status(CallPtr), explain_task(CallPtr), list_tasks(CallPtr), rerun_task(CallPtr), kill_task(CallPtr), control_task(CallPtr);
+void submit(CallPtr), submit_batch(CallPtr), task_status(CallPtr), explain_task(CallPtr), list_tasks(CallPtr), summarize_tasks(CallPtr), rerun_task(CallPtr), kill_task(CallPtr), control_task(CallPtr);
 // output_handlers.cpp, event_stream.cpp
 void task_stdout(CallPtr), task_stderr(CallPtr), task_events(CallPtr);
 // login_handlers.cpp
@@ -33,6 +33,6 @@ void openapi(CallPtr);
 // token_handlers.cpp
 void invite_node(CallPtr), join_node(CallPtr), who_am_i(CallPtr), list_tokens(CallPtr), create_token(CallPtr), revoke_token(CallPtr);
 // node_handlers.cpp
-void list_nodes(CallPtr), show_node(CallPtr), drain_node(CallPtr), resume_node(CallPtr), remove_node(CallPtr), health(CallPtr), version(CallPtr), metrics(CallPtr), complete(CallPtr);
+void list_nodes(CallPtr), show_node(CallPtr), node_history(CallPtr), drain_node(CallPtr), resume_node(CallPtr), remove_node(CallPtr), health(CallPtr), version(CallPtr), metrics(CallPtr), complete(CallPtr);
 
 }  // namespace riverbox::api

@@ -101,9 +101,9 @@ host::Retention::Policy retention_of(const Config& config) {
   return {.tasks = std::chrono::hours(24) * config.retention.tasks_days, .output = std::chrono::hours(24) * config.retention.logs_days};
 }
 
-// The same text for the same question of the same one.
-std::string question_of(const net::Request& request, const Identity& identity) {
-  std::string question = fmt::format("{} {} {}", to_string(identity.role), identity.name, request.path);
+// The same text for the same question, of the same one if it matters who asks.
+std::string question_of(const net::Request& request, const Identity& identity, Answer answer) {
+  std::string question = answer == Answer::shared ? request.path : fmt::format("{} {} {}", to_string(identity.role), identity.name, request.path);
   for (const auto& [key, value] : request.query) question += fmt::format(" {} {} {}{}", key.size(), value.size(), key, value);
   return question;
 }
@@ -134,6 +134,7 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
                     .tell = environment_events(event_repository)}),
       versions(environments.share(), task_repository, environment_events(event_repository), &version_keys),
       registry(environments.share()),
+      archives([this](std::function<void()> work) { return listing.post(std::move(work)); }, [this] { return environments.archives(); }),
       nodes(node_repository, c.timing.heartbeat_interval, c.timing.heartbeat_timeout_factor),
       tasks(task_repository, nodes, log_files(c)),
       retention(task_repository, c.paths.shared_dir, log_files(c), retention_of(c)),
@@ -175,8 +176,8 @@ struct HostServer::Impl {
     auto& identity = std::get<Identity>(admitted);
     if (changes_something(request.method)) audit(identity, request);
     std::optional<Answers::Draft> draft;
-    if (found.route->answer == Answer::kept) {
-      draft = services.answers.draft(question_of(request, identity));
+    if (found.route->answer != Answer::made) {
+      draft = services.answers.draft(question_of(request, identity, found.route->answer));
       if (auto kept = services.answers.find(draft->question)) return responder->send({.body = std::move(*kept)});
     }
     auto call = std::make_shared<Call>(Call{services, std::move(request), std::move(found.parameters), found.dialect, std::move(responder), std::move(identity), std::move(draft)});

@@ -166,7 +166,7 @@ private:
     load.memory_total_bytes = m.value("memory_total_bytes", std::uint64_t{0});
     if (auto t = m.find("temperature_avg"); t != m.end() && t->is_number()) load.average_temperature = t->get<double>();
     if (auto t = m.find("temperature_max"); t != m.end() && t->is_number()) load.maximum_temperature = t->get<double>();
-    const bool was_silent = services_.nodes.heartbeat(hostname_, this, load, os::gpus_of(m.value("gpus", json())));
+    const bool was_silent = services_.nodes.heartbeat(hostname_, this, load, os::gpus_of(m.value("gpus", json())), services_.tasks.usage_of(hostname_).cores);
     // The runner's own clock, sent back: it counts from there how long it has been without us.
     if (auto sent = m.find("sent"); sent != m.end() && sent->is_number_integer()) send({{"type", "heard"}, {"sent", *sent}});
     if (was_silent) services_.tasks.schedule();

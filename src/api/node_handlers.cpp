@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "api/fields.hpp"
@@ -6,20 +8,46 @@
 #include "api/services.hpp"
 #include "api/shapes.hpp"
 #include "base/error.hpp"
+#include "base/strings.hpp"
 #include "config.h"
 
 namespace riverbox::api {
 
-void list_nodes(CallPtr call) {
+namespace {
+
+Json nodes_shape(Services& services) {
   Json out = Json::array();
-  for (const auto& node : call->services.nodes.all()) out.push_back(node_shape(node, call->services.tasks.usage_of(node.description.hostname)));
-  call->reply(out);
+  for (const auto& node : services.nodes.all()) out.push_back(node_shape(node, services.tasks.usage_of(node.description.hostname)));
+  return out;
 }
+
+}  // namespace
+
+std::string nodes_text(Services& services) {
+  const auto draft = services.answers.draft(kNodesQuestion);
+  if (auto kept = services.answers.find(draft.question)) return std::move(*kept);
+  auto text = json_response(nodes_shape(services)).body;
+  services.answers.keep(draft, text);
+  return text;
+}
+
+void list_nodes(CallPtr call) { call->reply(nodes_shape(call->services)); }
 
 void show_node(CallPtr call) {
   const auto& name = call->parameter("name");
   const auto node = call->services.nodes.get(name);
   call->reply(node_detail_shape(node, call->services.tasks.usage_of(name), call->services.tasks.unfinished_on(name), call->identity, call->services.config->paths.shared_dir));
+}
+
+void node_history(CallPtr call) {
+  constexpr std::uint64_t kMostHours = 24;
+  std::uint64_t hours = 3;
+  if (const auto asked = call->request.query.find("hours"); asked != call->request.query.end()) {
+    hours = parse_u64(asked->second).value_or(0);
+    if (hours < 1 || hours > kMostHours)
+      throw InvalidInput(fmt::format("'hours' must be a number from 1 to {}, and is '{}'", kMostHours, printable(asked->second, 40)), "What was before that is not kept.");
+  }
+  call->responder->send({.body = loads_text(call->services.nodes.loads(std::chrono::hours(hours)))});
 }
 
 void drain_node(CallPtr call) {
@@ -101,7 +129,7 @@ void complete(CallPtr call) {
     return on_lane(call, Lane::state, [call] {
       Json ids = Json::array();
       if (call->identity.role < Role::user) return call->reply(ids);
-      for (const auto& t : call->services.tasks.list(std::nullopt, 50, 0, owner_filter(call->identity))) ids.push_back(t.spec.id.str());
+      for (const auto& t : call->services.tasks.list({.owner = owner_filter(call->identity), .limit = 50})) ids.push_back(t.spec.id.str());
       call->reply(ids);
     });
   } else if (kind == "tokens") {

@@ -1,8 +1,7 @@
 // The stored output of tasks: whole, a range of it, or its last lines (docs/api.md, "Output of a task").
 #include <fmt/format.h>
 
-#include <algorithm>
-
+#include "api/file_answer.hpp"
 #include "api/gate.hpp"
 #include "api/output.hpp"
 #include "api/services.hpp"
@@ -11,8 +10,6 @@
 
 namespace riverbox::api {
 namespace {
-
-constexpr std::uint64_t kOutputChunkBytes = 128 * 1024;
 
 // "?tail=N", and "?lines=N" of older clients.
 std::optional<std::uint64_t> asked_lines(const net::Request& request) {
@@ -35,11 +32,7 @@ net::PartRequest asked_part(const net::Request& request) {
 void send_part(const CallPtr& call, const net::FilePart& part, int attempt) {
   auto head = output_head(part.wish, part.whole_bytes, attempt);
   if (part.wish.kind == net::RangeWish::Kind::unsatisfiable) return call->responder->send(std::move(head));
-  call->responder->stream(std::move(head), [&](net::BodyWriter& writer) {
-    const auto end = part.wish.offset + part.wish.size_bytes;
-    for (auto at = part.wish.offset; at < end; at += kOutputChunkBytes)
-      writer.write(os::pread_exact(part.fd.get(), static_cast<size_t>(std::min(kOutputChunkBytes, end - at)), static_cast<off_t>(at), part.path));
-  });
+  send_part_of_file(call, std::move(head), part.fd.get(), part.path, part.wish.offset, part.wish.size_bytes);
 }
 
 void task_output(const CallPtr& call, bool is_stderr) {
@@ -57,19 +50,11 @@ void task_output(const CallPtr& call, bool is_stderr) {
 }  // namespace
 
 net::Response output_head(const net::RangeWish& wish, std::uint64_t whole_bytes, int attempt) {
-  if (wish.kind == net::RangeWish::Kind::unsatisfiable) {
-    auto refusal = detail(416, fmt::format("there is nothing at that range: the output has {} bytes so far", whole_bytes));
-    refusal.headers.emplace_back("Content-Range", fmt::format("bytes */{}", whole_bytes));
-    return refusal;
-  }
+  if (wish.kind == net::RangeWish::Kind::unsatisfiable)
+    return nothing_at_range(detail(416, fmt::format("there is nothing at that range: the output has {} bytes so far", whole_bytes)), whole_bytes);
   net::Response head{.content_type = "text/plain; charset=utf-8"};
-  head.headers = {{"Content-Length", std::to_string(wish.size_bytes)}, {"Accept-Ranges", "bytes"}, {"X-Content-Type-Options", "nosniff"},
-                  {"Riverbox-Attempt", std::to_string(attempt)}, {"Riverbox-Offset", std::to_string(wish.offset)}};
-  if (wish.kind == net::RangeWish::Kind::part) {
-    head.status = 206;
-    head.headers.emplace_back("Content-Range", fmt::format("bytes {}-{}/{}", wish.offset, wish.offset + wish.size_bytes - 1, whole_bytes));
-  }
-  return head;
+  head.headers = {{"X-Content-Type-Options", "nosniff"}, {"Riverbox-Attempt", std::to_string(attempt)}, {"Riverbox-Offset", std::to_string(wish.offset)}};
+  return with_range(std::move(head), wish, whole_bytes);
 }
 
 void send_no_output(const CallPtr& call, bool is_stderr, const net::PartRequest& request, int attempt) {

@@ -1,17 +1,14 @@
 // The pull side of the OCI distribution API (docs/api.md, "Registry").
-#include <fcntl.h>
-
 #include <algorithm>
 
 #include <fmt/format.h>
 
+#include "api/file_answer.hpp"
 #include "api/handlers.hpp"
 #include "api/registry.hpp"
 #include "api/services.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
-#include "net/range.hpp"
-#include "os/fd.hpp"
 
 namespace riverbox::api {
 namespace {
@@ -19,7 +16,6 @@ namespace {
 constexpr const char* kVersionHeader = "Docker-Distribution-Api-Version";
 constexpr const char* kVersionValue = "registry/2.0";
 constexpr std::size_t kMaxEntries = 1000;  // of one page
-constexpr std::uint64_t kBlobChunkBytes = 128 * 1024;
 
 net::Response translated(const std::exception& error) {
   if (const auto* known = dynamic_cast<const host::RegistryError*>(&error)) return registry_error(status_of(error), known->code(), error.what());
@@ -95,25 +91,11 @@ void send_blob(const CallPtr& call, const std::string& digest, const host::Regis
   const std::string etag = quoted(digest);
   if (net::names_etag(request.header("if-none-match"), etag)) return call->responder->send(not_modified(digest));
   const auto wish = net::parse_range(request.header("range"), request.header("if-range"), etag, blob.span.size_bytes);
-  if (wish.kind == net::RangeWish::Kind::unsatisfiable) {
-    auto refusal = registry_error(416, "RANGE_INVALID", fmt::format("the blob has {} bytes", blob.span.size_bytes));
-    refusal.headers.emplace_back("Content-Range", fmt::format("bytes */{}", blob.span.size_bytes));
-    return call->responder->send(std::move(refusal));
-  }
+  if (wish.kind == net::RangeWish::Kind::unsatisfiable)
+    return call->responder->send(nothing_at_range(registry_error(416, "RANGE_INVALID", fmt::format("the blob has {} bytes", blob.span.size_bytes)), blob.span.size_bytes));
   net::Response head{.content_type = "application/octet-stream"};
   add_blob_headers(head, digest);
-  head.headers.emplace_back("Accept-Ranges", "bytes");
-  head.headers.emplace_back("Content-Length", std::to_string(wish.size_bytes));
-  if (wish.kind == net::RangeWish::Kind::part) {
-    head.status = 206;
-    head.headers.emplace_back("Content-Range", fmt::format("bytes {}-{}/{}", wish.offset, wish.offset + wish.size_bytes - 1, blob.span.size_bytes));
-  }
-  posix_fadvise(blob.fd.get(), static_cast<off_t>(blob.span.offset + wish.offset), static_cast<off_t>(wish.size_bytes), POSIX_FADV_SEQUENTIAL);
-  call->responder->stream(std::move(head), [&](net::BodyWriter& writer) {
-    const std::uint64_t begin = blob.span.offset + wish.offset, end = begin + wish.size_bytes;
-    for (std::uint64_t at = begin; at < end; at += kBlobChunkBytes)
-      writer.write(os::pread_exact(blob.fd.get(), static_cast<size_t>(std::min(kBlobChunkBytes, end - at)), static_cast<off_t>(at), blob.path));
-  });
+  send_part_of_file(call, with_range(std::move(head), wish, blob.span.size_bytes), blob.fd.get(), blob.path, blob.span.offset + wish.offset, wish.size_bytes);
 }
 
 // First the quick way; where the digests of compressed layers have to be found by reading, once more where minutes do not matter.

@@ -27,7 +27,8 @@ enum class Lane {
 
 enum class Answer {
   made,
-  kept,  // its text is sent again as long as nothing has changed
+  kept,    // its text is sent again to the same one, as long as nothing has changed
+  shared,  // and to everybody: it does not depend on who asks
 };
 
 // Which shape an answer has: classic HakuRiver (no prefix) or KohakuRiver and ours (/api).

@@ -17,6 +17,7 @@ const std::vector<Route>& routes() {
       // versions of environments
       {"GET", "/docker/versions/{name}", Lane::share, Access::viewer, list_versions, "Versions of an environment"},
       {"GET", "/docker/versions/{name}/diff", Lane::slow, Access::viewer, diff_versions, "What two versions differ in"},
+      {"GET", "/docker/versions/{name}/{version}/tarball", Lane::transfer, Access::puller, download_version, "Download the tarball of a version"},
       {"POST", "/docker/versions/{name}/{version}/pin", Lane::share, Access::operator_, pin_version, "Keep a version from being pruned"},
       {"POST", "/docker/versions/{name}/{version}/unpin", Lane::share, Access::operator_, unpin_version, "Let a version be pruned again"},
       {"POST", "/docker/versions/{name}/{version}/rollback", Lane::slow, Access::operator_, roll_back, "Make an older version the newest again"},
@@ -33,7 +34,8 @@ const std::vector<Route>& routes() {
       {"GET", "/v2/{name}/manifests/{reference}", Lane::share, Access::puller, registry_manifest, "Registry: a manifest"},
       {"GET", "/v2/{name}/blobs/{digest}", Lane::transfer, Access::puller, registry_blob, "Registry: a blob"},
       // nodes
-      {"GET", "/nodes", Lane::state, Access::viewer, list_nodes, "Nodes and how busy they are", Answer::kept},
+      {"GET", "/nodes", Lane::state, Access::viewer, list_nodes, "Nodes and how busy they are", Answer::shared},
+      {"GET", "/nodes/history", Lane::state, Access::viewer, node_history, "How busy the nodes were, minute by minute"},  // before the next: a node of that name has no page of its own
       {"GET", "/nodes/{name}", Lane::state, Access::viewer, show_node, "A node and what runs there"},
       {"POST", "/nodes/{name}/drain", Lane::state, Access::operator_, drain_node, "Start nothing new on a node"},
       {"POST", "/nodes/{name}/resume", Lane::state, Access::operator_, resume_node, "Let a node take tasks again"},
@@ -46,6 +48,7 @@ const std::vector<Route>& routes() {
       {"GET", "/tasks/{id}/explain", Lane::state, Access::user, explain_task, "Why a task is where it is"},
       {"POST", "/tasks/{id}/rerun", Lane::state, Access::user, rerun_task, "Submit a task once more"},
       {"GET", "/tasks", Lane::state, Access::user, list_tasks, "Tasks, newest first", Answer::kept},
+      {"GET", "/tasks/summary", Lane::state, Access::user, summarize_tasks, "How many tasks there are in each state", Answer::kept},
       {"POST", "/kill/{id}", Lane::state, Access::user, kill_task, "Kill a task or its batch"},
       {"POST", "/command/{id}/{action}", Lane::state, Access::user, control_task, "Pause or resume a task"},
       {"GET", "/task/{id}/stdout", Lane::state, Access::user, task_stdout, "Output of a task (older path)"},

@@ -6,6 +6,7 @@
 
 #include "api/answers.hpp"
 #include "api/guests.hpp"
+#include "api/known_archives.hpp"
 #include "api/log_broker.hpp"
 #include "api/metrics.hpp"
 #include "base/config.hpp"
@@ -58,6 +59,7 @@ struct Services {
   host::Environments environments;
   host::Versions versions;
   host::Registry registry;
+  KnownArchives archives;
   host::Nodes nodes;
   host::Tasks tasks;
   host::Retention retention;
@@ -76,6 +78,7 @@ struct Services {
   os::WorkerPool state{"state", 1, 100000};
   os::WorkerPool docker{"docker", 8};
   os::WorkerPool share{"share", 6};
+  os::WorkerPool listing{"listing", 1};  // of the share, for those who do not wait for it: they shall not be in the way of those who do
   os::WorkerPool slow{"slow", 16};
   os::WorkerPool transfers{"transfers", 32};
   os::WorkerPool terminals{"terminals", 8};
@@ -83,5 +86,9 @@ struct Services {
 
 // There is a new newest version: nodes that used the environment lately bring it to themselves, if that is wanted. Returns at once.
 void announce_version(Services& services, const std::string& environment, const std::string& tarball);
+
+// The answer to GET /api/nodes: as it was sent before, or made anew. State worker.
+std::string nodes_text(Services& services);
+inline constexpr const char* kNodesQuestion = "/api/nodes";  // under which it is kept
 
 }  // namespace riverbox::api

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <set>
 
@@ -18,6 +19,18 @@ constexpr const char* kHidden = "(hidden)";
 Json local_time(const std::string& rfc3339) {
   if (rfc3339.empty()) return nullptr;
   return to_local_iso(parse_rfc3339(rfc3339));
+}
+
+// "12.5," or "12," or "null,"
+void append_tenths(std::string& out, host::LoadHistory::Tenths value) {
+  if (value == host::LoadHistory::kNothing) {
+    out += "null,";
+    return;
+  }
+  const fmt::format_int whole(value / 10);
+  out.append(whole.data(), whole.size());
+  if (value % 10) (out += '.') += static_cast<char>('0' + value % 10);
+  out += ',';
 }
 
 }  // namespace
@@ -155,6 +168,24 @@ Json node_detail_shape(const host::NodeView& n, const host::Usage& usage, const 
   for (const auto& task : tasks)
     if (reader.sees_task_of(task.owner)) out["tasks"].push_back(task_shape(task, reader, shared_dir));
   return out;
+}
+
+// Node names and numbers need no escape.
+std::string loads_text(const host::LoadsOfNodes& loads) {
+  using host::LoadHistory;
+  constexpr std::array<std::string_view, LoadHistory::kMeasures> kNames{"cpu_percent", "memory_percent", "gpu_percent", "cores_in_use"};
+  constexpr std::int64_t kStep = LoadHistory::kStepSeconds;
+  std::string out = fmt::format(R"({{"step_seconds":{},"nodes":{{)", kStep);
+  for (const auto& [name, minutes] : loads.nodes) {
+    out += fmt::format(R"({}"{}":{{"start":{})", out.back() == '{' ? "" : ",", name, loads.first_minute * kStep);
+    for (size_t measure = 0; measure < kNames.size(); ++measure) {
+      out += fmt::format(R"(,"{}":[)", kNames[measure]);
+      for (const auto& minute : minutes) append_tenths(out, minute[measure]);
+      out.back() = ']';
+    }
+    out += "}";
+  }
+  return out + "}}";
 }
 
 Json health_sample_shape(const host::NodeView& n) {

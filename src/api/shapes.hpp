@@ -32,6 +32,7 @@ Json node_shape(const host::NodeView& node, const host::Usage& usage);
 // `tasks`: those that are to run there or do; told are those that the reader may see.
 Json node_detail_shape(const host::NodeView& node, const host::Usage& usage, const std::vector<store::TaskRecord>& tasks, const Identity& reader,
                        const std::filesystem::path& shared_dir);
+std::string loads_text(const host::LoadsOfNodes& loads);  // as text at once: there may be a million numbers
 Json health_sample_shape(const host::NodeView& node);
 Json health_aggregate_shape(const std::vector<host::NodeView>& nodes);
 

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 
@@ -95,6 +97,37 @@ void take_new(CallPtr call, std::vector<host::Submission> submissions, const nlo
   take(std::move(call), std::move(submissions), client_id);
 }
 
+// A filter of a list; one without a text is none.
+std::optional<std::string> filter(const net::Request& request, const char* key, size_t longest = 512) {
+  const auto found = request.query.find(key);
+  if (found == request.query.end() || found->second.empty()) return std::nullopt;
+  if (found->second.size() > longest) throw InvalidInput(fmt::format("'{}' has {} bytes, and may have {}", key, found->second.size(), longest), "Give fewer.");
+  return found->second;
+}
+
+int page_number(const net::Request& request, const char* key, int otherwise) {
+  constexpr std::uint64_t kMost = 100'000;
+  const auto found = request.query.find(key);
+  if (found == request.query.end()) return otherwise;
+  const auto value = parse_u64(found->second);
+  if (!value || *value > kMost) throw InvalidInput(fmt::format("'{}' must be a number from 0 to {}", key, kMost));
+  return static_cast<int>(*value);
+}
+
+store::TaskQuery asked_tasks(const net::Request& request) {
+  constexpr size_t kLongestText = 200;
+  store::TaskQuery query{.owner = filter(request, "owner"), .node = filter(request, "node"), .environment = filter(request, "environment"),
+                         .text = filter(request, "q", kLongestText).value_or("")};
+  if (query.environment && query.environment->find('@') != std::string::npos)
+    throw InvalidInput("'environment' must be a name without a version, and is '" + printable(*query.environment, 100) + "'", "The tasks in all versions of it are listed: leave out what follows the '@'.");
+  if (const auto states = filter(request, "status"))
+    for (const auto& word : split(*states, ',')) query.states.push_back(parse_task_state(word));
+  if (const auto before = filter(request, "before")) query.before = TaskId::parse(*before);
+  query.limit = page_number(request, "limit", query.limit);
+  query.offset = page_number(request, "offset", query.offset);
+  return query;
+}
+
 }  // namespace
 
 void submit(CallPtr call) {
@@ -125,19 +158,24 @@ void explain_task(CallPtr call) {
 }
 
 void list_tasks(CallPtr call) {
-  const auto& query = call->request.query;
-  auto number = [&](const char* key, int otherwise) {
-    auto it = query.find(key);
-    if (it == query.end()) return otherwise;
-    auto value = parse_u64(it->second);
-    if (!value || *value > 100000) throw InvalidInput(std::string("'") + key + "' must be a number from 0 to 100000");
-    return static_cast<int>(*value);
-  };
-  std::optional<TaskState> state;
-  if (auto it = query.find("status"); it != query.end()) state = parse_task_state(it->second);
+  auto query = asked_tasks(call->request);
   Json out = Json::array();
-  for (const auto& task : call->services.tasks.list(state, number("limit", 100), number("offset", 0), owner_filter(call->identity))) out.push_back(shape(*call, task));
+  if (const auto mine = owner_filter(call->identity)) {
+    if (query.owner.value_or(*mine) != *mine) return call->reply(out);
+    query.owner = mine;
+  }
+  for (const auto& task : call->services.tasks.list(query)) out.push_back(shape(*call, task));
   call->reply(out);
+}
+
+void summarize_tasks(CallPtr call) {
+  std::uint64_t total = 0;
+  Json by_status;
+  for (const auto& [state, count] : call->services.task_repository.count_by_state(owner_filter(call->identity))) {
+    by_status[std::string(to_string(state))] = count;
+    total += count;
+  }
+  call->reply({{"total", total}, {"by_status", std::move(by_status)}});
 }
 
 void rerun_task(CallPtr call) {

@@ -40,6 +40,7 @@ struct ContainerSummary {
   std::string id, name, image, image_id, status_text /* "Up 5 minutes" */, state /* "running" */;
   std::int64_t created = 0;
   Naming::Labels labels;
+  std::optional<std::uint64_t> changed_bytes;  // of what differs from its image; only when it was asked for
 };
 
 struct ContainerState {
@@ -151,7 +152,8 @@ public:
   bool containerd_store() { return store().containerd; }
   bool has_gpu_runtime();
 
-  std::vector<ContainerSummary> list_containers(const std::optional<std::string>& label_filter = std::nullopt);
+  // `sizes`: with changed_bytes, for which the daemon looks at every file that a container has changed: minutes, where there are many.
+  std::vector<ContainerSummary> list_containers(const std::optional<std::string>& label_filter = std::nullopt, bool sizes = false);
   Container inspect_container(const std::string& id_or_name);
   std::string create_container(const std::string& name, const ContainerSpec& spec);  // returns the ID; never pulls
   // A container like `from`, which does not run, made from another image: the same configuration, limits, labels, mounts and networks, and the

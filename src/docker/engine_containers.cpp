@@ -31,6 +31,13 @@ std::string own_name(const json& summary) {
   return first;
 }
 
+// Both are left out where they are 0, and negative where the daemon does not know.
+std::optional<std::uint64_t> changed_bytes_of(const json& summary) {
+  const auto changed = number(summary, "SizeRw"), whole = number(summary, "SizeRootFs");
+  if (changed < 0 || whole < 0 || (changed == 0 && whole == 0)) return std::nullopt;
+  return static_cast<std::uint64_t>(changed);
+}
+
 json host_config(const ContainerSpec& spec) {
   json host = json::object();
   for (auto& mount : spec.mounts) {
@@ -113,11 +120,15 @@ Container parse_container(const json& answer) {
   return container;
 }
 
-std::vector<ContainerSummary> Engine::list_containers(const std::optional<std::string>& label_filter) {
+std::vector<ContainerSummary> Engine::list_containers(const std::optional<std::string>& label_filter, bool sizes) {
   Call call;
   call.request.action = "list containers";
   call.request.path = "/containers/json?all=1";
-  if (label_filter) call.request.path = "/containers/json" + query({{"all", "1"}, {"filters", json{{"label", {*label_filter}}}.dump()}});
+  if (sizes) {
+    call.request.path += "&size=1";
+    call.request.silence = seconds(600);
+  }
+  if (label_filter) call.request.path += "&" + query({{"filters", json{{"label", {*label_filter}}}.dump()}}).substr(1);
   auto answer = impl_->api.ask(std::move(call));
   std::vector<ContainerSummary> result;
   if (!answer.is_array()) return result;
@@ -131,6 +142,7 @@ std::vector<ContainerSummary> Engine::list_containers(const std::optional<std::s
     summary.state = text(item, "State");
     summary.created = number(item, "Created");
     summary.labels = labels_of(item);
+    if (sizes) summary.changed_bytes = changed_bytes_of(item);
     result.push_back(std::move(summary));
   }
   return result;

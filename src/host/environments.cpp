@@ -56,7 +56,10 @@ Environments::Environments(docker::Engine& engine, docker::Naming naming, enviro
                            store::PublicationRepository& publications, Options options)
     : engine_(engine), naming_(std::move(naming)), share_(std::move(share)), publications_(publications), options_(std::move(options)), packaging_(options_.packaging) {}
 
-std::vector<ListedContainer> Environments::list() {
+std::vector<ListedContainer> Environments::list(bool sizes) {
+  std::map<std::string, std::optional<std::uint64_t>> changed;  // of ours: those of others may be large, and are nobody's concern
+  if (sizes)
+    for (const auto& c : engine_.list_containers(naming_.label("environment"), true)) changed[c.id] = c.changed_bytes;
   std::vector<ListedContainer> out;
   for (auto& c : engine_.list_containers()) {
     auto label = c.labels.find(naming_.label("environment"));
@@ -70,7 +73,8 @@ std::vector<ListedContainer> Environments::list() {
                    .status_text = c.status_text,
                    .state = c.state,
                    .created = c.created,
-                   .managed = managed});
+                   .managed = managed,
+                   .changed_bytes = changed[c.id]});
   }
   std::stable_sort(out.begin(), out.end(), [](auto& a, auto& b) { return a.managed > b.managed; });
   return out;

@@ -30,6 +30,7 @@ struct ListedContainer {
   std::string image, status_text, state;
   std::int64_t created = 0;
   bool managed = false;
+  std::optional<std::uint64_t> changed_bytes = {};  // since its image, of ours; nullopt also when it was not asked for
 };
 
 // The name that users give (an environment's, or the full name of its container) and the container it means.
@@ -67,7 +68,8 @@ public:
   Environments(docker::Engine& engine, docker::Naming naming, environment::Share share,
                store::PublicationRepository& publications, Options options);
 
-  std::vector<ListedContainer> list();
+  // `sizes`: with changed_bytes, which may take minutes.
+  std::vector<ListedContainer> list(bool sizes = false);
   // Uses the image if the daemon has it, else pulls it. Throws Conflict when the environment exists.
   EnvironmentContainer create(const std::string& image, const std::string& name, const StepCallback& progress);
   EnvironmentContainer start(const std::string& name);

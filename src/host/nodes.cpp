@@ -11,6 +11,23 @@
 #include "os/topology_json.hpp"
 
 namespace riverbox::host {
+namespace {
+
+std::int64_t minute_of(WallTime time) { return unix_seconds(time) / LoadHistory::kStepSeconds; }
+
+// Of those that tell it.
+std::optional<double> mean_use(const std::vector<os::Gpu>& gpus) {
+  double sum = 0;
+  int count = 0;
+  for (const auto& gpu : gpus) {
+    if (gpu.gpu_utilization < 0) continue;
+    sum += gpu.gpu_utilization;
+    ++count;
+  }
+  return count ? std::optional(sum / count) : std::nullopt;
+}
+
+}  // namespace
 
 Nodes::Nodes(store::NodeRepository& repository, std::chrono::seconds heartbeat_interval, int timeout_factor, Clock clock)
     : repository_(repository), interval_(heartbeat_interval), timeout_(heartbeat_interval * timeout_factor), clock_(std::move(clock)) {
@@ -107,7 +124,7 @@ bool Nodes::is_current(const std::string& hostname, const RunnerLink* link) cons
   return it != nodes_.end() && it->second.link.get() == link;
 }
 
-bool Nodes::heartbeat(const std::string& hostname, const RunnerLink* link, const os::Load& load, std::vector<os::Gpu> gpus) {
+bool Nodes::heartbeat(const std::string& hostname, const RunnerLink* link, const os::Load& load, std::vector<os::Gpu> gpus, int cores_in_use) {
   std::unique_lock lock(mutex_);
   auto it = nodes_.find(hostname);
   if (it == nodes_.end() || it->second.link.get() != link) return false;
@@ -116,6 +133,7 @@ bool Nodes::heartbeat(const std::string& hostname, const RunnerLink* link, const
   it->second.last_seen = to_rfc3339(clock_.wall());
   it->second.load = load;
   if (!gpus.empty()) it->second.description.gpus = std::move(gpus);
+  it->second.history.add(minute_of(clock_.wall()), {load.cpu_percent, load.memory_percent, mean_use(it->second.description.gpus), cores_in_use});
   if (!was_silent) return false;
   ++changes_;
   if (!std::exchange(it->second.told_online, true)) {
@@ -123,6 +141,27 @@ bool Nodes::heartbeat(const std::string& hostname, const RunnerLink* link, const
     tell(hostname, true, "it is heard again");
   }
   return true;
+}
+
+LoadsOfNodes Nodes::loads(std::chrono::minutes time) const {
+  std::lock_guard lock(mutex_);
+  auto last = minute_of(clock_.wall());
+  const auto heard_in = [&](const Node& node, std::int64_t from, std::int64_t to) {
+    const auto heard = node.history.span();
+    return heard && heard->first <= to && heard->last >= from;
+  };
+  if (std::none_of(nodes_.begin(), nodes_.end(), [&](const auto& one) { return heard_in(one.second, last, last); })) --last;  // it has just begun
+  const auto longest_ago = last + 1 - time.count();
+  LoadsOfNodes out{.first_minute = last, .nodes = {}};
+  for (const auto& [name, node] : nodes_)
+    if (heard_in(node, longest_ago, last)) out.first_minute = std::min(out.first_minute, std::max(node.history.span()->first, longest_ago));
+  for (const auto& [name, node] : nodes_) {
+    if (!heard_in(node, longest_ago, last)) continue;
+    auto& minutes = out.nodes[name];
+    minutes.reserve(static_cast<size_t>(last - out.first_minute + 1));
+    for (auto minute = out.first_minute; minute <= last; ++minute) minutes.push_back(node.history.at(minute));
+  }
+  return out;
 }
 
 void Nodes::begin_listening() {

@@ -14,6 +14,7 @@
 #include "base/task.hpp"
 #include "environment/holdings.hpp"
 #include "host/cpus.hpp"
+#include "host/load_history.hpp"
 #include "os/topology.hpp"
 #include "store/host_store.hpp"
 
@@ -89,6 +90,12 @@ struct NodeView {
   std::vector<environment::Holding> holdings;  // what its daemon has, as far as it was told
 };
 
+// How busy the nodes were, minute after minute: all on the same minutes, the first of them since the epoch.
+struct LoadsOfNodes {
+  std::int64_t first_minute = 0;
+  std::map<std::string, std::vector<LoadHistory::Minute>> nodes;  // of which something was heard in that time
+};
+
 class Nodes {
 public:
   // Loads the nodes known from earlier runs, all of them offline.
@@ -98,8 +105,10 @@ public:
   std::int64_t connect(const NodeDescription& description, std::shared_ptr<RunnerLink> link);
   void disconnect(const std::string& hostname, const RunnerLink* link);  // ignored if `link` is not the current one
   bool is_current(const std::string& hostname, const RunnerLink* link) const;  // else another link has taken its place, and what it says is old
-  // True: it is online again, after a silence. Blocking (store) then.
-  bool heartbeat(const std::string& hostname, const RunnerLink* link, const os::Load& load, std::vector<os::Gpu> gpus);
+  // True: it is online again, after a silence. Blocking (store) then. `cores_in_use`: by tasks, as the host counts them.
+  bool heartbeat(const std::string& hostname, const RunnerLink* link, const os::Load& load, std::vector<os::Gpu> gpus, int cores_in_use = 0);
+  // What was heard since this program has started, at most so long ago and not more than a day. The last minute is the one that is under way, once something was heard in it.
+  LoadsOfNodes loads(std::chrono::minutes time) const;
   // The silence of all nodes counts from now: this program has not been listening.
   void begin_listening();
   // Tells, once, of nodes that are not online any more because nothing has been heard of them. Blocking (store); state worker.
@@ -126,6 +135,7 @@ private:
     std::int64_t epoch = 0;
     std::string last_seen;
     os::Load load;
+    LoadHistory history;
     std::vector<environment::Holding> holdings;
     bool draining = false;
     bool told_online = false;  // by the last event

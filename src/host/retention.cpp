@@ -16,7 +16,7 @@ constexpr std::chrono::hours kBelievable{30 * 24};
 
 std::string Retention::before(WallTime now, std::chrono::hours age) const {
   if (age.count() == 0) return {};
-  const auto newest = repository_.list(std::nullopt, 1, 0);
+  const auto newest = repository_.list({.limit = 1});
   if (newest.empty()) return {};
   return to_rfc3339(std::min(now, parse_rfc3339(newest.front().submitted_at) + kBelievable) - age);
 }

@@ -363,10 +363,6 @@ store::TaskRecord Tasks::get(TaskId id) {
   return *task;
 }
 
-std::vector<store::TaskRecord> Tasks::list(std::optional<TaskState> state, int limit, int offset, const std::optional<std::string>& owner) {
-  return repository_.list(state, limit, offset, owner);
-}
-
 store::TaskRecord Tasks::kill(TaskId id) {
   auto task = get(id);
   if (!repository_.transition(id, sources_of(TaskState::killed), report_of(task, TaskState::killed, "Kill requested by user."))) {

@@ -81,8 +81,7 @@ public:
   // pause | resume. Throws NotFound, Conflict in another state, Unavailable when the node is not connected.
   void control(TaskId id, const std::string& action, std::function<void(bool ok, std::string message)> done);
   store::TaskRecord get(TaskId id);
-  // Newest first; of one owner, or of all.
-  std::vector<store::TaskRecord> list(std::optional<TaskState> state, int limit, int offset, const std::optional<std::string>& owner = {});
+  std::vector<store::TaskRecord> list(const store::TaskQuery& query) { return repository_.list(query); }  // newest first
   // A runner has come and says what it has: all of that holds its place until it has ended, whatever has been thought of it meanwhile. Before anything else may start there.
   void take_in(const std::string& node, const std::vector<KnownAttempt>& attempts);
   // After the outbox of a runner has been replayed: dispatch again what never arrived, end what was killed meanwhile, mark what is gone as lost.

@@ -52,6 +52,16 @@ struct TaskRecord {
   std::string owner;              // the user who submitted it; empty: nobody had to say who they are
 };
 
+// What a list of tasks is to show: those of which all is true that is asked for.
+struct TaskQuery {
+  std::vector<TaskState> states;           // one of these; empty: any
+  std::optional<std::string> owner, node;  // of one that waits the node that was asked for
+  std::optional<std::string> environment;  // by its name, in whatever version
+  std::string text;                        // the beginning of the id, or a part of the name or the command (ASCII letters: large or small); empty: any
+  std::optional<TaskId> before;            // older than this one
+  int limit = 100, offset = 0;
+};
+
 class TaskRepository {
 public:
   explicit TaskRepository(Database& db) : db_(db) {}
@@ -61,9 +71,10 @@ public:
   std::vector<TaskId> add_missing(const std::vector<TaskRecord>& tasks);
   std::vector<TaskRecord> submitted_as(const std::string& client_id);  // empty: nothing was
   std::optional<TaskRecord> find(TaskId id);
-  // Newest first; of one owner, or of all.
-  std::vector<TaskRecord> list(std::optional<TaskState> state, int limit, int offset, const std::optional<std::string>& owner = {});
-  std::vector<std::pair<TaskState, std::uint64_t>> count_by_state();  // every state
+  // Newest first. Of a hundred thousand a page takes milliseconds, a text that few have tens of them.
+  std::vector<TaskRecord> list(const TaskQuery& query);
+  // Of every state; the tasks of one owner, or of all.
+  std::vector<std::pair<TaskState, std::uint64_t>> count_by_state(const std::optional<std::string>& owner = {});
   std::vector<TaskRecord> of_batch(const std::string& batch_id);                        // oldest first
   std::vector<TaskRecord> unfinished();                                                 // oldest first
   std::vector<TaskRecord> unfinished_on(const std::string& node);

@@ -90,7 +90,7 @@ class OpenApi(OwnCluster):
         call("POST", "/api/docker/host/create", {"image_name": "busybox:latest", "container_name": "openapi-other"})
         self.addCleanup(lambda: self.host.docker("delete-container", "openapi-other"))
         self.assertTrue(get("/api/docker/host/containers"))
-        self.assertTrue(get("/api/docker/host/containers?all=1"))
+        self.assertTrue(get("/api/docker/host/containers?all=1&size=1"))
         for verb in ("stop", "start"):
             call("POST", f"/api/docker/host/{verb}/{env}")
         self.host.shell(env, "echo 1 > /one; rm /etc/hostname2; ln -s /one /two; mkdir -p /usr/lib/python3/dist-packages\n")
@@ -104,6 +104,7 @@ class OpenApi(OwnCluster):
         self.assertTrue(get(f"/api/docker/versions/{env}/diff?a={pinned}&b={newest}")["files"]["list"])
         get("/api/docker/list")
         get(f"/api/docker/container/{env}")
+        get(f"/api/docker/versions/{env}/{newest}/tarball")
         call("POST", f"/api/docker/versions/{env}/{pinned}/rollback", {"container": True})
         call("POST", f"/api/docker/versions/{env}/{pinned}/rollback", {})
         call("POST", f"/api/docker/versions/{env}/{pinned}/unpin")
@@ -121,6 +122,7 @@ class OpenApi(OwnCluster):
         # nodes
         wait_until(lambda: get(f"/api/nodes/{node}")["environments"], 20, "the node to tell what it holds")
         self.assertTrue(get("/api/nodes"))
+        wait_until(lambda: get("/api/nodes/history?hours=1")["nodes"], 20, "a beat of the node")
         call("POST", f"/api/nodes/{node}/drain")
         call("POST", f"/api/nodes/{node}/resume")
         get("/api/health")
@@ -155,6 +157,8 @@ class OpenApi(OwnCluster):
         call("POST", f"/api/kill/{follower}", expected=202)
         call("POST", f"/api/kill/{first}?batch=1", expected=202)
         self.assertGreater(len(get("/api/tasks?status=completed&limit=50&offset=0")), 1)
+        self.assertTrue(get(f"/api/tasks?status=completed,killed&node={node}&owner=admin&environment={env}&q=o&before={waiting}"))
+        self.assertTrue(get("/api/tasks/summary")["total"])
         call("POST", f"/api/docker/delete_tar/{env}", {"all": True, "force": True})
         call("POST", "/api/docker/host/delete/openapi-other")
         # who may do what
@@ -174,7 +178,7 @@ class OpenApi(OwnCluster):
         call("POST", "/api/logout")
         # the product itself
         self.assertEqual({e["type"] for e in get("/api/events?since=2020-01-01T00:00:00Z&limit=1000")}, {"task", "node", "environment", "host", "token"})
-        get("/api/events?type=node")
+        get("/api/events?type=node&nodes=1")
         get("/api/metrics")
         get("/api/openapi.json")
         get("/api/version")

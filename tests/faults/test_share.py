@@ -130,6 +130,9 @@ class Hanging(OnFaultyShare):
         host.wait_task(running, ("running",))
         quiet = host.submit("sleep 2; exit 5", container_name="NULL", required_cores=0)
         host.wait_task(quiet, ("running",))
+        latest = lambda: host.http("GET", "/api/docker/host/containers", timeout=5 * PATIENCE)[2][0]["latest"]
+        known = latest()
+        self.assertTrue(known)
         self.share.hang()
         try:
             # Whoever asks for the share waits for it ...
@@ -139,11 +142,12 @@ class Hanging(OnFaultyShare):
             # ... and nobody else does: many beats long the node stays online, requests are answered, shells open, tasks are taken.
             begin = time.monotonic()
             while time.monotonic() - begin < 8:
-                for path in ("/api/health", "/nodes", f"/status/{running}", "/tasks?limit=5", "/docker/host/containers"):
+                for path in ("/api/health", "/nodes", f"/status/{running}", "/tasks?limit=5", "/docker/host/containers", "/api/docker/host/containers"):
                     self.assertEqual(host.http("GET", path, timeout=5 * PATIENCE)[0], 200, path)
                 self.assertEqual(host.nodes()[self.runner.name]["status"], "online")
                 self.assertEqual(host.shell(self.environment, "echo here\n", timeout=10 * PATIENCE).out, "here\n")
                 time.sleep(0.5)
+            self.assertEqual(latest(), known)
             self.assertEqual(host.status(running)["status"], "running", "it has ended, and its output is not on the share yet")
             late = host.submit("exit 7", container_name="NULL", required_cores=0)
         finally:

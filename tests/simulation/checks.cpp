@@ -75,7 +75,7 @@ void World::vanished(Key key) { truth_[key].vanished = true; }
 // What was taken is there; what is over stays as it is.
 void World::check_records() {
   std::map<TaskId, store::TaskRecord> records;
-  for (auto& task : task_repository_.list(std::nullopt, 1'000'000, 0)) records.emplace(task.spec.id, std::move(task));
+  for (auto& task : task_repository_.list({.limit = 1'000'000})) records.emplace(task.spec.id, std::move(task));
   for (const TaskId id : known_) {
     const auto record = records.find(id);
     if (record == records.end()) fail(name({id, 1}) + " is gone");
@@ -140,7 +140,7 @@ bool World::waits_for_lost(const store::TaskRecord& task) {
 
 void World::check_end() {
   check_records();
-  for (const auto& task : task_repository_.list(std::nullopt, 1'000'000, 0)) check_outcome(task);
+  for (const auto& task : task_repository_.list({.limit = 1'000'000})) check_outcome(task);
   for (const auto& runner : runners_) {
     const auto& used = tasks_->usage_of(runner->name());
     if (used.cores != 0 || used.memory_bytes != 0 || !used.gpus.empty())

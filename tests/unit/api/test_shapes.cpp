@@ -20,3 +20,13 @@ TEST_CASE("the list of archives is the text that a JSON library writes of it") {
       {"other", {{"latest_timestamp", 5}, {"latest_tarball", "other-5.tar"}, {"all_versions", Json::array({single})}}}};
   CHECK(archives_text(listing) == expected.dump(2));
 }
+
+TEST_CASE("the loads of nodes are the text that a JSON library writes of them") {
+  constexpr auto kNo = host::LoadHistory::kNothing;
+  CHECK(loads_text({}) == R"({"step_seconds":60,"nodes":{}})");
+  const host::LoadsOfNodes loads{.first_minute = 29'750'000, .nodes = {{"a", {{125, 1000, kNo, 0}, {kNo, kNo, kNo, kNo}}}, {"b", {{kNo, kNo, kNo, kNo}, {1, 9, 500, 1287}}}}};
+  const Json a = {{"start", 1785000000}, {"cpu_percent", {12.5, nullptr}}, {"memory_percent", {100, nullptr}}, {"gpu_percent", {nullptr, nullptr}}, {"cores_in_use", {0, nullptr}}};
+  const Json b = {{"start", 1785000000}, {"cpu_percent", {nullptr, 0.1}}, {"memory_percent", {nullptr, 0.9}}, {"gpu_percent", {nullptr, 50}}, {"cores_in_use", {nullptr, 128.7}}};
+  const Json expected = {{"step_seconds", 60}, {"nodes", {{"a", a}, {"b", b}}}};
+  CHECK(loads_text(loads) == expected.dump());
+}

@@ -362,6 +362,21 @@ TEST_CASE("answers with missing and null fields are read") {
   CHECK(container.state.oom_killed);
 }
 
+TEST_CASE("how much a container has changed is asked for by itself, and nothing is made up") {
+  FakeDaemon daemon([](const Seen&) {
+    return json_answer(R"([{"Id":"1","SizeRw":70,"SizeRootFs":100},{"Id":"2","SizeRootFs":100},{"Id":"3","SizeRw":-1,"SizeRootFs":100},{"Id":"4"}])");
+  });
+  Engine engine(daemon.endpoint());
+  const auto list = engine.list_containers("a", true);
+  CHECK(daemon.seen().back().target == "/containers/json?all=1&size=1&filters=%7B%22label%22%3A%5B%22a%22%5D%7D");
+  REQUIRE(list.size() == 4);
+  CHECK(list[0].changed_bytes == 70u);
+  CHECK(list[1].changed_bytes == 0u);  // left out where it is 0
+  CHECK_FALSE(list[2].changed_bytes);
+  CHECK_FALSE(list[3].changed_bytes);
+  CHECK_FALSE(engine.list_containers().front().changed_bytes);
+}
+
 TEST_CASE("a container is created as it was specified") {
   FakeDaemon daemon([](auto&) { return json_answer(R"({"Id":"abc","Warnings":null})", 201); });
   Engine engine(daemon.endpoint());

@@ -73,10 +73,10 @@ TEST_CASE_FIXTURE(RetentionFixture, "for ever is for ever, and a portion is smal
   task(1000, 1);
   CHECK_FALSE(retention(0, 0).remove_tasks(now));
   CHECK(retention(0, 0).due_output(now).empty());
-  CHECK(tasks.list({}, 1000, 0).size() == 502);
+  CHECK(tasks.list({.limit = 1000}).size() == 502);
   CHECK(retention(365, 0).remove_tasks(now));  // there is more
   CHECK_FALSE(retention(365, 0).remove_tasks(now));
-  CHECK(tasks.list({}, 1000, 0).size() == 1);
+  CHECK(tasks.list({.limit = 1000}).size() == 1);
 }
 
 TEST_CASE_FIXTURE(RetentionFixture, "output goes with all attempts and its folder, once; tasks are known as long as it is there") {

@@ -80,12 +80,12 @@ TEST_CASE_FIXTURE(Fixture, "lists are newest first, by state, in pages") {
   std::vector<TaskRecord> batch;
   for (std::uint64_t id = 1; id <= 10; ++id) batch.push_back(task(id, "n1", id % 2 ? TaskState::running : TaskState::completed));
   tasks.insert(batch);
-  const auto page = tasks.list(std::nullopt, 3, 2);
+  const auto page = tasks.list({.limit = 3, .offset = 2});
   REQUIRE(page.size() == 3);
   CHECK(page[0].spec.id == TaskId(8));
-  CHECK(tasks.list(TaskState::running, 100, 0).size() == 5);
-  CHECK(tasks.list(TaskState::lost, 100, 0).empty());
-  CHECK(tasks.list(std::nullopt, 100, 50).empty());
+  CHECK(tasks.list({.states = {TaskState::running}}).size() == 5);
+  CHECK(tasks.list({.states = {TaskState::lost}}).empty());
+  CHECK(tasks.list({.offset = 50}).empty());
 }
 
 TEST_CASE_FIXTURE(Fixture, "unfinished tasks of one node") {
