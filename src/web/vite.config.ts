@@ -1,8 +1,9 @@
 import vue from "@vitejs/plugin-vue";
 import { defineConfig } from "vitest/config";
 
-// `npm run dev` serves the sources and asks a host for the rest; log in there first: cookies know no ports.
+// `npm run dev` serves the sources and asks a host for the rest, which takes its requests for those of its own pages.
 const host = process.env.RIVERBOX_URL ?? "http://127.0.0.1:8000";
+const proxy = { target: host, ws: true, changeOrigin: true, headers: { origin: host } };
 
 export default defineConfig({
   plugins: [vue()],
@@ -15,8 +16,8 @@ export default defineConfig({
   },
   server: {
     proxy: {
-      "/api": { target: host, ws: true },
-      "/login": host,
+      "/api": proxy,
+      "/login": proxy,
     },
   },
   test: { include: ["tests/**/*.test.ts"] },

@@ -16,6 +16,8 @@ export interface Container {
   status: string;
   created: string;
   managed: boolean;
+  latest: LatestTarball | null;
+  changed_bytes?: number | null;
 }
 
 export interface ContainerWish {
@@ -29,6 +31,12 @@ export interface ContainerMade {
   container_name: string;
   env_name: string;
   status: string;
+}
+
+export interface LatestTarball {
+  timestamp: number;
+  tarball: string;
+  size_bytes: number;
 }
 
 export interface Tarball {
@@ -346,6 +354,21 @@ export interface NodeDetail {
   tasks: Task[];
 }
 
+export type Measure = number | null;
+
+export interface NodeHistory {
+  start: number;
+  cpu_percent: Measure[];
+  memory_percent: Measure[];
+  gpu_percent: Measure[];
+  cores_in_use: Measure[];
+}
+
+export interface NodesHistory {
+  step_seconds: number;
+  nodes: Record<string, NodeHistory>;
+}
+
 export interface Drained {
   message: string;
   running: number;
@@ -467,6 +490,11 @@ export interface Task {
   image_id: string | null;
   tarball: string | null;
   version: number | null;
+}
+
+export interface TaskSummary {
+  total: number;
+  by_status: Record<string, number>;
 }
 
 export interface Predecessor {
