@@ -20,8 +20,9 @@ ALLOWED = {
     "base": BASE, "os": OS, "store": STORE, "net": NET, "docker": DOCKER, "environment": ENVIRONMENT, "terminal": TERMINAL,
     "host": BOTH | {"host"}, "runner": BOTH | {"runner"},              # they never know each other
     "doctor": BOTH | {"runner", "doctor"},
-    "api": BOTH | {"host", "runner", "api"},
-    "applets": BOTH | {"host", "runner", "doctor", "api", "applets"},
+    "web": {"web"},
+    "api": BOTH | {"host", "runner", "web", "api"},
+    "applets": BOTH | {"host", "runner", "doctor", "web", "api", "applets"},
 }
 # what may appear only in these places (folders or files)
 ONLY = [

@@ -67,7 +67,7 @@ build_tests() {  # FOLDER SANITIZERS
   if [ ! -f "$root/$1/build.ninja" ]; then
     local compiler=()
     if have clang++ && clang++ "-fsanitize=$2" -x c++ -o /dev/null - <<<'int main() {}' 2>/dev/null; then compiler=(CC=clang CXX=clang++); fi
-    env ${compiler[@]+"${compiler[@]}"} meson setup "$root/$1" "$root" -Dtests=true -Dlink=dynamic -Dprefer_static=false --buildtype=debug -Dstrip=false \
+    env ${compiler[@]+"${compiler[@]}"} meson setup "$root/$1" "$root" -Dtests=true -Dweb=disabled -Dlink=dynamic -Dprefer_static=false --buildtype=debug -Dstrip=false \
       -Db_lundef=false "-Db_sanitize=$2"
   fi
   meson compile -C "$root/$1"
@@ -76,7 +76,7 @@ build_tests() {  # FOLDER SANITIZERS
 # The fuzz targets, in build-fuzz/. They need clang.
 build_fuzz() {
   if [ ! -f "$root/build-fuzz/build.ninja" ]; then
-    env CC=clang CXX=clang++ meson setup "$root/build-fuzz" "$root" -Dfuzz=true -Dlink=dynamic -Dprefer_static=false -Dstrip=false -Db_lundef=false --buildtype=debugoptimized || return
+    env CC=clang CXX=clang++ meson setup "$root/build-fuzz" "$root" -Dfuzz=true -Dweb=disabled -Dlink=dynamic -Dprefer_static=false -Dstrip=false -Db_lundef=false --buildtype=debugoptimized || return
   fi
   fuzz_targets | sed 's,^,tests/fuzz/fuzz_,' | xargs ninja -C "$root/build-fuzz"
 }

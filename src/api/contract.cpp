@@ -132,6 +132,8 @@ POST /tokens <TokenWish >201:NewToken
 POST /tokens/{id}/revoke >Message
 GET /events ?since,until,type,limit,after,nodes >Event[]
 GET / >text/html
+GET /assets/{file} >text/javascript
+GET /icon.svg >image/svg+xml
 GET /login >text/html
 POST /login <LoginWish >Session
 POST /logout >Message

@@ -25,7 +25,9 @@ void submit(CallPtr), submit_batch(CallPtr), task_status(CallPtr), explain_task(
 // output_handlers.cpp, event_stream.cpp
 void task_stdout(CallPtr), task_stderr(CallPtr), task_events(CallPtr);
 // login_handlers.cpp
-void show_home(CallPtr), show_login(CallPtr), log_in(CallPtr), log_out(CallPtr), make_ticket(CallPtr);
+void show_login(CallPtr), log_in(CallPtr), log_out(CallPtr), make_ticket(CallPtr);
+// dashboard_handlers.cpp
+void show_home(CallPtr), show_asset(CallPtr), show_icon(CallPtr);
 // event_handlers.cpp
 void list_events(CallPtr);
 // openapi.cpp

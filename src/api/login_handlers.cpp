@@ -34,13 +34,6 @@ void refuse(CallPtr call, int status, std::string_view why) {
 
 void show_login(CallPtr call) { call->responder->send(call->services.tokens.off() ? redirect_to("/") : login_page("")); }
 
-void show_home(CallPtr call) {
-  auto admitted = admit(call->services, call->request, Access::viewer);
-  if (const auto* identity = std::get_if<Identity>(&admitted)) return call->responder->send(home_page(*identity));
-  auto& refusal = std::get<net::Response>(admitted);
-  call->responder->send(refusal.status == 429 ? std::move(refusal) : redirect_to("/login"));
-}
-
 void log_in(CallPtr call) {
   auto& s = call->services;
   const bool api = call->dialect == Dialect::api;

@@ -65,6 +65,8 @@ const std::vector<Route>& routes() {
       {"POST", "/tokens/{id}/revoke", Lane::state, Access::admin, revoke_token, "Take a token back"},
       // browsers
       {"GET", "/", Lane::state, Access::open, show_home, "Where a browser begins"},
+      {"GET", "/assets/{file}", Lane::state, Access::open, show_asset, "A part of the dashboard"},
+      {"GET", "/icon.svg", Lane::state, Access::open, show_icon, "The icon of the dashboard"},
       {"GET", "/login", Lane::state, Access::open, show_login, "The page to log in on"},
       {"POST", "/login", Lane::state, Access::open, log_in, "Open a session with a token"},
       {"POST", "/logout", Lane::state, Access::open, log_out, "End the session"},
