@@ -1,0 +1,57 @@
+// Names that hold HTML or escape sequences, a line of 10 MB, and somebody who clicks twice.
+import { ask, check, cli, equal, facts, go, open, play } from "./browser.mjs";
+
+const NAME = '<img src=x onerror="document.title=1"><b>bold</b>\x1b[31mred\u202e';
+
+async function submit(page, name, script) {
+  return page.evaluate(
+    async ([name, script, environment]) => {
+      const body = JSON.stringify({ name, command: "sh", arguments: ["-c", script], required_cores: 0, container_name: environment, env_vars: { "HTML": "<script>1</script>" } });
+      const answer = await fetch("/api/submit", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+      return (await answer.json()).task_ids[0];
+    },
+    [name, script, facts.environment],
+  );
+}
+
+await play(async () => {
+  const page = await open();
+  const id = await submit(page, NAME, "printf '\\033[31m<i>red</i>\\033[0m\\n\\033]0;title\\007after\\n'");
+  await go(page, "/tasks");
+  await page.getByText('<b>bold</b>red').first().waitFor();
+  equal(await page.locator("main img").count() + await page.locator("main b", { hasText: /^bold$/ }).count(), 0, "a name is text");
+  await go(page, `/tasks/${id}`);
+  await page.getByText("<i>red</i>").waitFor();
+  await page.getByText("after", { exact: true }).waitFor();
+  check(/riverbox/.test(await page.title()), "the title is the page's own");
+
+  // one line of 10 MB
+  const long = await submit(page, "long line", "head -c 10000000 /dev/zero | tr '\\0' x; echo end-of-it");
+  await cli("riverbox", "task", "watch", long).catch(() => {});
+  await go(page, `/tasks/${long}`);
+  await page.getByText("completed").first().waitFor({ timeout: 60000 });
+  await page.getByText(/end-of-it/).first().waitFor({ timeout: 30000 });
+  const cells = await page.evaluate(() => document.querySelectorAll("*").length);
+  check(cells < 3000, `only what is seen is in the page: ${cells} elements`);
+  const start = Date.now();
+  await page.evaluate(() => new Promise((resolve) => setTimeout(resolve)));
+  check(Date.now() - start < 1000, "the page answers");
+
+  // twice is once
+  await go(page, "/docker/containers");
+  const before = (await ask("versions", { name: facts.environment })).length;
+  const button = page.locator(`tr[data-name=${facts.environment}]`).getByRole("button", { name: "Create Tar" });
+  await button.waitFor();
+  await button.evaluate((element) => (element.click(), element.click(), element.click()));
+  await page.getByText(`${facts.environment}: packaged as`).waitFor({ timeout: 30000 });
+  await page.waitForTimeout(1000);
+  equal((await ask("versions", { name: facts.environment })).length, before + 1, "versions made by three clicks");
+
+  // what is not there
+  await go(page, "/tasks/123456789");
+  await page.getByText(/no task|not found|no such task/i).first().waitFor();
+  await go(page, "/nodes/no-such-node");
+  await page.getByText(/no node|not found|no such node/i).first().waitFor();
+  await go(page, "/nowhere");
+  await page.getByText("There is no such page").waitFor();
+});

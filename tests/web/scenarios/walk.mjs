@@ -1,0 +1,66 @@
+// The documented walk: make an environment, change it in a shell, package it, run a task in it, read its output.
+import { check, facts, go, open, play, until } from "./browser.mjs";
+import { type, shows } from "./shell.mjs";
+
+await play(async () => {
+  const page = await open();
+  await page.getByRole("link", { name: "Docker" }).click();
+  await page.getByRole("tab", { name: "Host Containers" }).waitFor();
+
+  await page.getByRole("button", { name: "Create New Container" }).first().click();
+  const form = page.getByRole("dialog");
+  await form.getByLabel("Docker Image Name").fill("busybox:latest");
+  await form.getByLabel("Container Name").fill("Walk");
+  await form.getByText("Names are lower case: walk").waitFor();
+  check(await form.getByRole("button", { name: "Create" }).isDisabled(), "a wrong name cannot be sent");
+  await form.getByLabel("Container Name").fill("walk");
+  await form.getByRole("button", { name: "Create" }).click();
+  const row = page.locator("tr[data-name=walk]");
+  await row.getByText("running").waitFor();
+  await row.getByText("not packaged").waitFor();
+
+  await row.getByRole("button", { name: "Stop" }).click();
+  await row.getByText("stopped").waitFor();
+  await row.getByRole("button", { name: "Start" }).click();
+  await row.getByText("running").waitFor();
+
+  await row.getByRole("button", { name: "Shell" }).click();
+  await type(page, "mkdir -p /opt && echo installed-$((40 + 2)) > /opt/program && cat /opt/program");
+  await shows(page, "installed-42");
+  if (facts.screenshots) await page.screenshot({ path: `${facts.screenshots}/shell.png` });
+  await page.getByRole("dialog").getByRole("button", { name: "Close", exact: true }).click();
+
+  await row.getByRole("button", { name: "Create Tar" }).click();
+  await page.getByText("walk: packaged as walk-").waitFor();
+  await row.getByText("not packaged").waitFor({ state: "detached" });
+
+  await page.getByRole("tab", { name: "Shared Tarballs" }).click();
+  const tarball = page.locator("tr[data-name=walk]");
+  await tarball.getByRole("button", { name: "Versions of walk" }).click();
+  const version = page.locator("tr[data-version]").first();
+  await version.getByText("newest").waitFor();
+  await version.getByRole("button", { name: "Sync now" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Sync now" }).click();
+  await version.getByRole("link", { name: facts.node }).waitFor();
+  await version.getByRole("button", { name: /^Pin/ }).click();
+  await version.getByText("pinned").waitFor();
+  const [download] = await Promise.all([page.waitForEvent("download"), version.getByRole("link", { name: /^Download/ }).click()]);
+  check(/^walk-\d+\.tar$/.test(download.suggestedFilename()), "the tarball can be downloaded");
+  await download.cancel();
+
+  await tarball.getByRole("link", { name: "New task" }).click();
+  await page.getByLabel("Command", { exact: false }).first().fill("cat /opt/program; echo problem >&2");
+  await until(async () => (await page.locator("select").first().inputValue()) === "walk", "the environment to be chosen");
+  await page.getByRole("button", { name: /^Submit/ }).click();
+  await page.waitForURL(/#\/tasks\/\d+/);
+  await page.getByText("installed-42").waitFor();
+  await page.getByText("completed").first().waitFor();
+  await page.getByRole("tab", { name: /Stderr/i }).click();
+  await page.getByText("problem", { exact: true }).waitFor();
+
+  await go(page, "/docker/containers");
+  await row.getByRole("button", { name: "Delete walk" }).click();
+  await page.getByRole("dialog").getByText("Its tarballs stay").waitFor();
+  await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+  await row.waitFor({ state: "detached" });
+});
