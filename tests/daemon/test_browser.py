@@ -44,10 +44,29 @@ class Browser(OwnCluster):
             policy = dict(rule.strip().split(" ", 1) for rule in headers["content-security-policy"].split(";"))
             self.assertEqual((policy["default-src"], policy["frame-ancestors"], policy["base-uri"], policy["form-action"]), ("'none'", "'none'", "'none'", "'self'"), path)
             self.assertNotIn("unsafe", str(policy))
+            self.assertEqual((headers["x-frame-options"], headers["x-content-type-options"]), ("DENY", "nosniff"))
+            if path == "/":
+                self.assertNotRegex(page, r"<style|<script(?! type=\"module\" crossorigin src=\"/assets/)|\son\w+=|style=", "nothing but what has an address of its own")
+                continue
             nonce = re.search(r"'nonce-(\w+)'", policy["style-src"]).group(1)
             self.assertIn(f'<style nonce="{nonce}">', page)
-            self.assertEqual((headers["x-frame-options"], headers["x-content-type-options"], headers["cache-control"]), ("DENY", "nosniff", "no-store"))
+            self.assertEqual(headers["cache-control"], "no-store")
             self.assertNotIn(nonce, self.page("GET", path, headers=self.log_in())[2], "a new one each time")
+
+    def test_the_dashboard_is_kept_by_the_browser(self):
+        cookie = self.log_in()
+        status, headers, page = self.page("GET", "/", headers=cookie)
+        self.assertEqual((status, headers["cache-control"]), (200, "no-cache"))
+        self.assertEqual(self.page("GET", "/", headers={**cookie, "If-None-Match": headers["etag"]})[0], 304)
+        script = re.search(r'src="(/assets/[^"]+\.js)"', page).group(1)
+        status, headers, _ = self.host.http("GET", script, token="", raw=True)
+        self.assertEqual((status, headers["content-type"], headers["content-encoding"]), (200, "text/javascript", "gzip"))
+        self.assertIn("immutable", headers["cache-control"])
+        self.assertEqual(self.host.http("GET", script, token="", headers={"If-None-Match": headers["etag"]}, raw=True)[0], 304)
+        for path in ("/assets/none.js", "/assets/..%2findex.html", "/assets/" + "x" * 5000):
+            self.assertEqual(self.page("GET", path)[0], 404, path)
+        status, headers, icon = self.host.http("GET", "/icon.svg", token="", raw=True)
+        self.assertEqual((status, headers["content-type"]), (200, "image/svg+xml"))
 
     def test_the_cookie(self):
         _, headers, _ = self.page("POST", "/login", headers=self.origin, token=self.host.token)
@@ -63,7 +82,8 @@ class Browser(OwnCluster):
         cookie = self.log_in()
         status, _, page = self.page("GET", "/", headers=cookie)
         self.assertEqual(status, 200)
-        self.assertIn("Logged in as <b>admin</b>", page)
+        self.assertIn('<div id="app">', page)
+        self.assertEqual(self.host.http("GET", "/api/whoami", token="", headers=cookie)[2], {"user": "admin", "role": "admin"})
         self.assertEqual(self.page("GET", "/api/nodes", headers=cookie)[0], 200)
         self.assertEqual(self.host.http("POST", f"/api/nodes/{self.node}/resume", token="", headers={**cookie, **self.origin})[0], 200)
         viewer = self.host.cli("riverbox", "token", "create", "vera", "--role", "viewer", check=True).out.strip()
@@ -201,7 +221,8 @@ class NoAuthentication(unittest.TestCase):
         status, _, page = host.http("GET", "/", token="")
         self.assertEqual(status, 200)
         self.assertEqual(host.http("GET", "/api/nodes", token="", headers={"Host": "evil.example"})[0], 403, "a name that was made to mean this machine")
-        self.assertIn("Authentication is off", page)
+        self.assertIn('<div id="app">', page)
+        self.assertEqual(host.http("GET", "/api/version", token="")[2]["auth"], "none", "which is what the dashboard warns of")
         self.assertEqual(host.http("GET", "/login", token="")[1]["location"], "/")
         host.stop()
 

@@ -10,7 +10,7 @@ import threading
 import unittest
 from pathlib import Path
 
-from cluster import OwnCluster, Runner, shared
+from cluster import Host, OwnCluster, Runner, shared
 from process import work_dir
 
 HERE = Path(__file__).resolve().parent
@@ -92,6 +92,11 @@ class Dashboard(OwnCluster):
 
     def test_what_comes_from_outside(self):
         self.play("hostile", timeout=300)
+
+    def test_without_authentication_it_says_so(self):
+        host = Host(shared().host_engine, work_dir() / "open-share", name="open-host", security={"auth": "none"})
+        self.addCleanup(host.stop)
+        self.play("open", url=f"http://127.0.0.1:{host.port}")
 
     def test_every_page(self):
         said = self.play("pages", timeout=300, axe=str(SOURCES / "node_modules/axe-core/axe.min.js"))
