@@ -1,0 +1,33 @@
+import { describe, expect, it } from "vitest";
+import { ago, bytes, commandLine, duration, parseBytes, parseDuration, plain, shortId } from "../src/parts/format";
+
+describe("figures", () => {
+  it("has three digits at most", () => {
+    expect([0, 999, 1000, 1530, 99_400, 1_500_000_000, null].map(bytes)).toEqual(["0 B", "999 B", "1.0 kB", "1.5 kB", "99.4 kB", "1.5 GB", "–"]);
+    expect(bytes(999_999)).toBe("1.0 MB");
+  });
+  it("says the two largest units of a time", () => {
+    expect([0, 59.4, 60, 3599, 7500, 90000].map(duration)).toEqual(["0 s", "59 s", "1 min", "59 min 59 s", "2 h 5 min", "1 d 1 h"]);
+    expect(ago(0, 3_000)).toBe("just now");
+    expect(ago(0, 185_000)).toBe("3 min ago");
+    expect(ago(0, 7_500_000)).toBe("2 h ago");
+  });
+  it("reads what people write", () => {
+    expect(["512M", "4G", "4 GiB", "1.5k", "10", "x", "4 X", "-1"].map(parseBytes)).toEqual([512e6, 4e9, 4 * 2 ** 30, 1500, 10, null, null, null]);
+    expect(["90", "45s", "2h30m", "1d", "h", "5x"].map(parseDuration)).toEqual([90, 45, 9000, 86400, null, null]);
+  });
+});
+
+describe("texts that users made", () => {
+  it("shows nothing that a terminal would obey, and turns no direction around", () => {
+    expect(plain("a\x1b[31mb\x1b]0;title\x07c\x1b(d")).toBe("abcd");
+    expect(plain("x\u202ey\x00z")).toBe("x\ufffdy\ufffdz");
+    expect(plain("two\nlines\tand <b>")).toBe("two\nlines\tand <b>");
+    expect(plain(null)).toBe("");
+  });
+  it("shows a command as it was typed", () => {
+    expect(commandLine("/bin/sh", ["-c", "a | b"])).toBe("a | b");
+    expect(commandLine("python", ["train.py", "--name", "it's big"])).toBe("python train.py --name 'it'\\''s big'");
+  });
+  it("shortens a digest", () => expect(shortId("sha256:70d233ea2f528afbb2613f4b36ed448f")).toBe("70d233ea2f52"));
+});
