@@ -17,6 +17,7 @@ export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, options:
   const loading = shallowRef(false);
   let running: AbortController | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let outdated = false; // something happened while it was loaded
 
   async function reload() {
     clearTimeout(timer);
@@ -34,9 +35,16 @@ export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, options:
       error.value = caught as Error;
     }
     loading.value = false;
+    if (outdated) soon();
   }
 
-  if (options.on) onEvent(options.on, () => (timer ??= setTimeout(reload, SETTLE_MS)));
+  // What is under way is not given up for an event: where they never cease, nothing would ever be shown.
+  function soon() {
+    outdated = loading.value;
+    if (!outdated) timer ??= setTimeout(reload, SETTLE_MS);
+  }
+
+  if (options.on) onEvent(options.on, soon);
   if (options.when)
     watch(options.when, () => {
       data.value = null;
