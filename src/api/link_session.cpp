@@ -1,8 +1,10 @@
 // The host's end of a link (docs/link-protocol.md). Frames are parsed on the loop; what they say is applied on the state worker, in order.
+#include <algorithm>
 #include <mutex>
 
 #include <fmt/format.h>
 
+#include "api/events.hpp"
 #include "api/services.hpp"
 #include "api/shapes.hpp"
 #include "api/sockets.hpp"
@@ -195,7 +197,18 @@ private:
   void holdings(const json& m) {
     std::vector<environment::Holding> held;
     for (const auto& image : m.at("images")) held.push_back({image.at("environment").get<std::string>(), image.at("fingerprint").get<std::string>()});
+    std::sort(held.begin(), held.end());
+    tell_new(held);
+    held_ = held;
     services_.nodes.hold(hostname_, this, std::move(held));
+  }
+
+  // Of what it had already when the link came up there is nothing to tell.
+  void tell_new(const std::vector<environment::Holding>& held) {
+    if (!held_) return;
+    for (const auto& holding : held)
+      if (!std::binary_search(held_->begin(), held_->end(), holding))
+        note_event(services_.event_repository, {.type = "environment", .action = "loaded", .subject = holding.environment, .node = hostname_});
   }
 
   bool is_gone() {
@@ -221,6 +234,7 @@ private:
   std::shared_ptr<net::WebSocket> socket_;
   std::string address_;
   std::string hostname_;                        // state worker; empty before hello
+  std::optional<std::vector<environment::Holding>> held_;  // state worker; sorted; as it was last told
   std::vector<host::KnownAttempt> attempts_;    // state worker
   std::mutex mutex_;                            // guards the two below
   std::map<std::string, Question> questions_;

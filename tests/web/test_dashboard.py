@@ -71,9 +71,6 @@ class Dashboard(OwnCluster):
         done = self.host.cli(*argv)
         return {"code": done.code, "out": done.out, "err": done.err}
 
-    def do_versions(self, name):
-        return self.host.tars_of(name)
-
     # ---- the scenarios
 
     def test_the_documented_walk(self):
