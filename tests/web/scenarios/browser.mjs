@@ -59,7 +59,7 @@ export async function open(token = facts.token, options = {}) {
   if (token) {
     await page.getByLabel("Token").fill(token);
     await page.getByRole("button", { name: "Log in" }).click();
-    await page.locator("nav.side .who b").waitFor();
+    await page.locator("nav.side .who b").waitFor({ state: "attached" }); // a phone hides it
   }
   return page;
 }
