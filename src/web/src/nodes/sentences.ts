@@ -16,7 +16,7 @@ export interface Sentence {
 
 const ICONS: Record<Event["type"], IconName> = { task: "tasks", node: "nodes", environment: "docker", host: "settings", token: "settings" };
 const TONES: Record<string, Tone> = {
-  started: "accent", online: "good", joined: "good", found: "good", published: "good", resumed: "good", created: "good", signed: "good",
+  started: "accent", online: "good", joined: "good", found: "good", published: "good", resumed: "good", created: "good", signed: "good", loaded: "accent",
   offline: "bad", lost: "bad", removed: "bad", retried: "warn", drained: "warn", paused: "warn", rolled_back: "warn",
 };
 
@@ -48,7 +48,7 @@ export function sentenceOf(event: Event): Sentence {
     tone: end?.tone ?? TONES[event.action] ?? "calm",
     subject: event.type === "task" ? `Task ${event.subject}` : event.type === "host" ? "The host" : event.subject,
     to: placeOf(event),
-    node: event.type === "task" ? event.node : null,
+    node: event.type === "node" ? null : event.node,
     detail: end ? end.detail : event.message,
   };
 }
