@@ -76,7 +76,7 @@ Session user:string role:Role expires_at:time
 TicketWish path:string
 Ticket ticket:string expires_in:integer
 Event id:integer time:time type:'task,node,environment,host,token' action:string subject:string owner:string|null node:string|null message:string|null
-HostVersion version:string api:integer auth:'token,none')";
+HostVersion version:string api:integer auth:'token,none' utc_offset_seconds:integer)";
 
 const std::string_view kExchanges = R"(GET /docker/host/containers ?all,size >Container[]
 POST /docker/host/create <ContainerWish >ContainerMade

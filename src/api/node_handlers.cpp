@@ -85,7 +85,7 @@ void health(CallPtr call) {
 }
 
 void version(CallPtr call) {
-  call->reply({{"version", RIVERBOX_VERSION}, {"api", 1}, {"auth", call->services.access.requires_token() ? "token" : "none"}});
+  call->reply({{"version", RIVERBOX_VERSION}, {"api", 1}, {"auth", call->services.access.requires_token() ? "token" : "none"}, {"utc_offset_seconds", utc_offset(wall_now()).count()}});
 }
 
 void metrics(CallPtr call) {

@@ -156,6 +156,13 @@ std::string to_local_iso(WallTime time) {
                      local.tm_hour, local.tm_min, local.tm_sec, micros);
 }
 
+std::chrono::seconds utc_offset(WallTime time) {
+  const std::time_t whole = unix_seconds(time);
+  std::tm local{};
+  ::localtime_r(&whole, &local);
+  return seconds(local.tm_gmtoff);
+}
+
 std::int64_t unix_seconds(WallTime time) { return std::chrono::floor<seconds>(time).time_since_epoch().count(); }
 
 std::string ago(WallTime then, WallTime now) {

@@ -1,5 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { ago, bytes, commandLine, duration, parseBytes, parseDuration, plain, shortId } from "../src/parts/format";
+import { ago, bytes, commandLine, duration, hostClock, moment, parseBytes, parseDuration, plain, shortId } from "../src/parts/format";
+
+describe("times", () => {
+  it("knows the host's local time", () => {
+    hostClock.offset = 7200;
+    expect(moment("2026-11-23T14:00:00.5")).toBe(Date.parse("2026-11-23T12:00:00.5Z"));
+    hostClock.offset = 0;
+    expect(moment("2026-11-23T14:00:00Z")).toBe(Date.parse("2026-11-23T14:00:00Z"));
+    expect(moment("2026-11-23T14:00:00+01:00")).toBe(Date.parse("2026-11-23T13:00:00Z"));
+    expect([moment(10), moment(""), moment(null), moment("x")]).toEqual([10_000, null, null, null]);
+  });
+});
 
 describe("figures", () => {
   it("has three digits at most", () => {

@@ -49,7 +49,7 @@ await play(async () => {
   await download.cancel();
 
   await tarball.getByRole("link", { name: "New task" }).click();
-  await page.getByLabel("Command", { exact: false }).first().fill("cat /opt/program; echo problem >&2");
+  await page.getByRole("textbox", { name: /^Command/ }).fill("cat /opt/program; echo problem >&2");
   await until(async () => (await page.locator("select").first().inputValue()) === "walk", "the environment to be chosen");
   await page.getByRole("button", { name: /^Submit/ }).click();
   await page.waitForURL(/#\/tasks\/\d+/);

@@ -1,6 +1,7 @@
 // Who has logged in, and what that role may do.
 import { reactive } from "vue";
 import { access, get, post } from "./client";
+import { hostClock } from "../parts/format";
 import type { HostVersion, Role, Session, WhoAmI } from "./types";
 
 const ROLES: Role[] = ["viewer", "user", "operator", "admin"];
@@ -19,6 +20,7 @@ export async function findOutWhoIAm(): Promise<void> {
   session.role = who.role ? (who.role as Role) : "admin"; // without authentication everybody is
   session.open = host.auth === "none";
   session.version = host.version;
+  hostClock.offset = host.utc_offset_seconds;
   session.known = true;
   access.sessionOver = false;
 }

@@ -618,4 +618,5 @@ export interface HostVersion {
   version: string;
   api: number;
   auth: "token" | "none";
+  utc_offset_seconds: number;
 }
