@@ -125,6 +125,14 @@ TEST_CASE("'./' in front of names does not matter") {
   CHECK(read(tar.finish()).layers.size() == 2);
 }
 
+TEST_CASE("a first member whose name begins like a compressed file makes no compressed file") {
+  const Image image;
+  TarBuilder tar;
+  tar.add("BZh-notes", "").add(image.layer_path(0), image.layers[0]).add(image.layer_path(1), image.layers[1]);
+  tar.add(image.config_path(), image.config()).add("manifest.json", image.manifest());
+  CHECK(read(tar.finish()).layers.size() == 2);
+}
+
 TEST_CASE("files that are no archive of an image each get their own reason") {
   CHECK(mentions(refusal(""), "it is empty"));
   CHECK(mentions(refusal("hello"), "too short"));
