@@ -10,7 +10,7 @@ import threading
 import unittest
 from pathlib import Path
 
-from cluster import Host, OwnCluster, Runner, shared
+from cluster import Host, OwnCluster, shared
 from process import work_dir
 
 HERE = Path(__file__).resolve().parent
@@ -64,7 +64,7 @@ class Dashboard(OwnCluster):
         self.runner.kill()
 
     def do_start_runner(self):
-        type(self).runner = Runner(self.host, shared().runner_engine, self.node)
+        self.runner.start()
         self.host.wait_online(self.node)
 
     def do_cli(self, argv):

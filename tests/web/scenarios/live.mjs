@@ -25,9 +25,9 @@ await play(async () => {
 
   // the host is killed, and comes back
   await ask("kill_host");
-  for (const page of [one, two]) await page.getByText("The host does not answer").waitFor({ timeout: 5000 });
+  for (const page of [one, two]) await page.getByText("The host does not answer", { exact: true }).waitFor({ timeout: 5000 });
   await ask("start_host");
-  for (const page of [one, two]) await page.getByText("The host does not answer").waitFor({ state: "detached", timeout: 10000 });
+  for (const page of [one, two]) await page.getByText("The host does not answer", { exact: true }).waitFor({ state: "detached", timeout: 10000 });
   await here.getByRole("button", { name: "Start" }).click();
   await there.getByText("running").waitFor();
 
