@@ -75,9 +75,9 @@ std::optional<std::string> AnswerReader::take_line(std::string_view& bytes, size
 void AnswerReader::take_head_line(const std::string& line) {
   if (response_.status == 0) {
     const auto space = line.find(' ');
-    const auto status = line.starts_with("HTTP/1.") && space != line.npos ? parse_u64(line.substr(space + 1, 3)) : std::nullopt;
-    if (!status || *status < 100) fail();
-    response_.status = static_cast<long>(*status);
+    const auto status = line.starts_with("HTTP/1.") && space != line.npos ? parse_u64(line.substr(space + 1, 3)).value_or(0) : 0;
+    if (status < 100) fail();
+    response_.status = static_cast<long>(status);
     return;
   }
   if (line.empty()) return end_of_head();
