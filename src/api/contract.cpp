@@ -76,7 +76,8 @@ Session user:string role:Role expires_at:time
 TicketWish path:string
 Ticket ticket:string expires_in:integer
 Event id:integer time:time type:'task,node,environment,host,token' action:string subject:string owner:string|null node:string|null message:string|null
-HostVersion version:string api:integer auth:'token,none' utc_offset_seconds:integer)";
+UtcOffset since:integer seconds:integer
+HostVersion version:string api:integer auth:'token,none' time:time utc_offsets:UtcOffset[])";
 
 const std::string_view kExchanges = R"(GET /docker/host/containers ?all,size >Container[]
 POST /docker/host/create <ContainerWish >ContainerMade
@@ -130,7 +131,7 @@ GET /whoami >WhoAmI
 GET /tokens >Token[]
 POST /tokens <TokenWish >201:NewToken
 POST /tokens/{id}/revoke >Message
-GET /events ?since,until,type,limit,after,nodes >Event[]
+GET /events ?since,until,type,subject,limit,after,nodes >Event[]
 GET / >text/html
 GET /assets/{file} >text/javascript
 GET /icon.svg >image/svg+xml

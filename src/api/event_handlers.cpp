@@ -73,7 +73,7 @@ EventQuery asked_events(const Call& call) {
     const auto found = request.query.find(key);
     return found == request.query.end() ? std::string() : found->second;
   };
-  EventQuery query{.types = types_for(call.identity, text("type")), .owner = owner_filter(call.identity), .since = moment(request, "since"), .until = moment(request, "until")};
+  EventQuery query{.types = types_for(call.identity, text("type")), .owner = owner_filter(call.identity), .subject = text("subject"), .since = moment(request, "since"), .until = moment(request, "until")};
   const auto* last = request.header("last-event-id");
   const std::string after = last && !last->empty() ? *last : text("after");
   constexpr std::uint64_t kLargest = 1ull << 62;

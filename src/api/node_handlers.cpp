@@ -15,6 +15,8 @@ namespace riverbox::api {
 
 namespace {
 
+constexpr std::chrono::hours kOldestTasks{2 * 366 * 24};  // of whose times a page is told the offset
+
 Json nodes_shape(Services& services) {
   Json out = Json::array();
   for (const auto& node : services.nodes.all()) out.push_back(node_shape(node, services.tasks.usage_of(node.description.hostname)));
@@ -85,7 +87,11 @@ void health(CallPtr call) {
 }
 
 void version(CallPtr call) {
-  call->reply({{"version", RIVERBOX_VERSION}, {"api", 1}, {"auth", call->services.access.requires_token() ? "token" : "none"}, {"utc_offset_seconds", utc_offset(wall_now()).count()}});
+  const WallTime now = wall_now();
+  auto offsets = nlohmann::json::array();
+  for (const UtcOffset& offset : utc_offsets(now - kOldestTasks, now + std::chrono::hours(24))) offsets.push_back({{"since", offset.since}, {"seconds", offset.seconds}});
+  call->reply({{"version", RIVERBOX_VERSION}, {"api", 1}, {"auth", call->services.access.requires_token() ? "token" : "none"},
+               {"time", to_rfc3339(now)}, {"utc_offsets", std::move(offsets)}});
 }
 
 void metrics(CallPtr call) {

@@ -8,7 +8,10 @@ namespace riverbox::api {
 namespace {
 
 constexpr const char* kPolicy =
-    "default-src 'none'; style-src 'self' 'nonce-{}'; img-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+    "default-src 'none'; style-src 'self' 'nonce-{0}'; img-src 'self'; script-src 'self' 'nonce-{0}'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+// A browser takes what is behind the '#' along to the page that follows on the login, if the form's address has it.
+constexpr std::string_view kKeepPlace = "document.forms[0].action+=location.hash";
 
 // The colours of the dashboard (src/web/src/style.css).
 constexpr std::string_view kStyle =
@@ -37,11 +40,11 @@ std::string html_escaped(std::string_view text) {
   return out;
 }
 
-net::Response html_page(std::string_view title, std::string_view body, int status) {
+net::Response html_page(std::string_view title, std::string_view body, int status, std::string_view script) {
   net::Response page{.status = status, .content_type = "text/html; charset=utf-8", .body = {}, .headers = {}};
   const std::string nonce = random_hex(16);
-  page.body = fmt::format("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>{}</title><link rel=\"icon\" href=\"/icon.svg\"><style nonce=\"{}\">{}</style>{}</html>\n",
-                          html_escaped(title), nonce, kStyle, body);
+  page.body = fmt::format("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>{}</title><link rel=\"icon\" href=\"/icon.svg\"><style nonce=\"{}\">{}</style>{}{}</html>\n",
+                          html_escaped(title), nonce, kStyle, body, script.empty() ? "" : fmt::format("<script nonce=\"{}\">{}</script>", nonce, script));
   page.headers = {{"Content-Security-Policy", fmt::format(fmt::runtime(kPolicy), nonce)}, {"Referrer-Policy", "same-origin"}, {"X-Frame-Options", "DENY"}, {"Cache-Control", "no-store"}};
   return page;
 }
@@ -53,7 +56,7 @@ net::Response login_page(std::string_view problem, int status) {
                                "<input id=\"token\" name=\"token\" type=\"password\" autocomplete=\"current-password\" required autofocus><button>Log in</button></form>"
                                "<p>An administrator makes one with <code>riverbox token create NAME</code>. The host's own is in its token file, <code>~/.riverbox/token</code>.</p>",
                                shown),
-                   status);
+                   status, kKeepPlace);
 }
 
 net::Response home_page(const Identity& identity) {

@@ -8,7 +8,7 @@
 namespace riverbox::api {
 
 // With what a page may do (Content-Security-Policy): nothing but what comes from this host, in no frame of others.
-net::Response html_page(std::string_view title, std::string_view body, int status = 200);
+net::Response html_page(std::string_view title, std::string_view body, int status = 200, std::string_view script = {});
 // `problem`: what was wrong with the last try, or empty.
 net::Response login_page(std::string_view problem, int status = 200);
 net::Response home_page(const Identity& identity);

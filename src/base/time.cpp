@@ -156,11 +156,24 @@ std::string to_local_iso(WallTime time) {
                      local.tm_hour, local.tm_min, local.tm_sec, micros);
 }
 
-std::chrono::seconds utc_offset(WallTime time) {
-  const std::time_t whole = unix_seconds(time);
-  std::tm local{};
-  ::localtime_r(&whole, &local);
-  return seconds(local.tm_gmtoff);
+std::vector<UtcOffset> utc_offsets(WallTime from, WallTime to) {
+  const auto at = [](std::time_t time) {
+    std::tm local{};
+    ::localtime_r(&time, &local);
+    return static_cast<int>(local.tm_gmtoff);
+  };
+  constexpr std::time_t kDay = 86400;  // no clock is changed twice within one
+  std::vector<UtcOffset> out{{unix_seconds(from), at(unix_seconds(from))}};
+  for (std::time_t day = unix_seconds(from); day < unix_seconds(to); day += kDay) {
+    if (at(day + kDay) == out.back().seconds) continue;
+    std::time_t before = day, after = day + kDay;
+    while (after - before > 1) {
+      const std::time_t middle = before + (after - before) / 2;
+      (at(middle) == out.back().seconds ? before : after) = middle;
+    }
+    out.push_back({after, at(after)});
+  }
+  return out;
 }
 
 std::int64_t unix_seconds(WallTime time) { return std::chrono::floor<seconds>(time).time_since_epoch().count(); }

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace riverbox {
 
@@ -17,8 +18,12 @@ WallTime parse_local(std::string_view text);
 std::string to_rfc3339(WallTime time);
 // What HakuRiver's JSON carries: naive local time "2026-11-21T21:42:19.196402".
 std::string to_local_iso(WallTime time);
-// How far this machine's clock on the wall is east of UTC then.
-std::chrono::seconds utc_offset(WallTime time);
+// How far this machine's clock on the wall is east of UTC: at `from`, and after every change until `to`.
+struct UtcOffset {
+  std::int64_t since;  // unix seconds
+  int seconds;
+};
+std::vector<UtcOffset> utc_offsets(WallTime from, WallTime to);
 std::int64_t unix_seconds(WallTime time);  // floor
 // "3 minutes ago", for tables.
 std::string ago(WallTime then, WallTime now);

@@ -46,8 +46,8 @@ std::int64_t first_since(Database::Connection& connection, WallTime time) {
 std::string selection(const EventRepository::Query& query) {
   std::string types;
   for (const auto type : query.types) types += fmt::format("{}'{}'", types.empty() ? "" : ",", type);
-  return fmt::format("SELECT id, time, type, action, subject, owner, node, message FROM events WHERE id >= ? AND id < ? AND type IN ({}){} ORDER BY id{} LIMIT ?", types,
-                     query.owner ? " AND (type <> 'task' OR owner = ?)" : "", query.newest ? " DESC" : "");
+  return fmt::format("SELECT id, time, type, action, subject, owner, node, message FROM events WHERE id >= ? AND id < ? AND type IN ({}){}{} ORDER BY id{} LIMIT ?", types,
+                     query.owner ? " AND (type <> 'task' OR owner = ?)" : "", query.subject.empty() ? "" : " AND subject = ?", query.newest ? " DESC" : "");
 }
 
 }  // namespace
@@ -72,6 +72,7 @@ std::vector<EventRecord> EventRepository::list(const Query& query) {
     Statement row = connection.prepare(selection(query));
     row.bind(from).bind(to);
     if (query.owner) row.bind(*query.owner);
+    if (!query.subject.empty()) row.bind(query.subject);
     row.bind(query.limit);
     while (row.step())
       events.push_back({row.integer(0), WallTime(microseconds(row.integer(1))), row.text(2), row.text(3), row.text(4), row.text(5), row.text(6), row.text(7)});

@@ -183,6 +183,7 @@ class OpenApi(OwnCluster):
         # the product itself
         self.assertEqual({e["type"] for e in get("/api/events?since=2020-01-01T00:00:00Z&limit=1000")}, {"task", "node", "environment", "host", "token"})
         get("/api/events?type=node&nodes=1")
+        self.assertEqual({e["subject"] for e in get(f"/api/events?type=node&subject={node}&since=2020-01-01T00:00:00Z")}, {node})
         get("/api/metrics")
         get("/api/openapi.json")
         get("/api/version")

@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 
 from cluster import Host, OwnCluster, shared
-from process import work_dir
+from process import PATIENCE, work_dir
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE.parents[1] / "src/web"
@@ -28,7 +28,7 @@ class Dashboard(OwnCluster):
     def play(self, scenario, timeout=180, **facts):
         """Plays one scenario to its end. It ends with exit status 0, or its output is the failure."""
         facts = {"url": f"http://127.0.0.1:{self.host.port}", "token": self.host.token, "node": self.node, "environment": self.environment, "chromium": CHROMIUM,
-                 "screenshots": os.environ.get("RIVERBOX_SCREENSHOTS", ""), "profile": str(work_dir() / f"profile-{scenario}"), **facts}
+                 "screenshots": os.environ.get("RIVERBOX_SCREENSHOTS", ""), "patience": PATIENCE, **facts}
         env = {**os.environ, "FACTS": json.dumps(facts), "NODE_PATH": str(SOURCES / "node_modules"), "HOME": str(work_dir())}
         player = subprocess.Popen(["node", HERE / "scenarios" / f"{scenario}.mjs"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         alarm = threading.Timer(timeout, player.kill)

@@ -1,11 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { ago, bytes, commandLine, duration, hostClock, moment, parseBytes, parseDuration, plain, shortId } from "../src/parts/format";
+import { hostClock, setClock } from "../src/parts/clock";
+import { ago, bytes, commandLine, duration, moment, parseBytes, parseDuration, plain, shortId } from "../src/parts/format";
 
 describe("times", () => {
   it("knows the host's local time", () => {
-    hostClock.offset = 7200;
-    expect(moment("2026-11-23T14:00:00.5")).toBe(Date.parse("2026-11-23T12:00:00.5Z"));
-    hostClock.offset = 0;
+    const change = Date.parse("2026-10-25T01:00:00Z") / 1000;
+    setClock({ time: new Date(Date.now() + 60_000).toISOString(), utc_offsets: [{ since: 0, seconds: 7200 }, { since: change, seconds: 3600 }] }, Date.now());
+    expect(moment("2026-10-24T14:00:00.5")).toBe(Date.parse("2026-10-24T12:00:00.5Z"));
+    expect(moment("2026-11-23T14:00:00.5")).toBe(Date.parse("2026-11-23T13:00:00.5Z"));
+    expect(Math.round(hostClock.aheadMs / 1000)).toBe(60);
+    setClock({ time: new Date().toISOString(), utc_offsets: [] }, Date.now());
+    expect([hostClock.aheadMs, moment("1970-01-01T00:00:01")]).toEqual([0, 1000]);
     expect(moment("2026-11-23T14:00:00Z")).toBe(Date.parse("2026-11-23T14:00:00Z"));
     expect(moment("2026-11-23T14:00:00+01:00")).toBe(Date.parse("2026-11-23T13:00:00Z"));
     expect([moment(10), moment(""), moment(null), moment("x")]).toEqual([10_000, null, null, null]);

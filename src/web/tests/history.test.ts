@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { NodesHistory } from "../src/api/types";
-import { RunningMean, columns, meanOver, merged, minuteOf, newestOf, pastOf, sampleOf, weightOf, type Past, type Point } from "../src/nodes/history";
+import { RunningMean, columns, meanOver, merged, minuteOf, pastOf, sampleOf, weightOf, type Past, type Point } from "../src/nodes/history";
 
 const point = (cpu: number | null, memory: number | null = null, gpu: number | null = null): Point => ({ cpu, memory, gpu });
 const past = (nodes: Record<string, Record<number, Point>>): Past => new Map(Object.entries(nodes).map(([name, minutes]) => [name, new Map(Object.entries(minutes).map(([time, p]) => [Number(time), p]))]));
@@ -21,10 +21,6 @@ describe("what the host tells", () => {
     expect([...told.get("a")!.keys()]).toEqual([600, 720]);
     expect(told.get("a")!.get(720)).toEqual(point(30, 3));
     expect(told.get("b")!.size).toBe(0);
-  });
-  it("says which minute it is", () => {
-    expect(newestOf(ANSWER)).toBe(720);
-    expect(newestOf({ step_seconds: 60, nodes: {} })).toBeNull();
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Node } from "../src/api/types";
-import { emptyForm, problemsOf, ready, submissionOf } from "../src/tasks/submission";
+import { emptyForm, problemsOf, missingOf, submissionOf } from "../src/tasks/submission";
 
 const filled = () => ({ ...emptyForm("py"), command: "echo a" });
 
@@ -33,8 +33,9 @@ describe("submission", () => {
 describe("problems", () => {
   it("says nothing of a form that is right", () => {
     expect(problemsOf(filled(), [])).toEqual({});
-    expect(ready(filled())).toBe(true);
-    expect(ready(emptyForm("py"))).toBe(false);
+    expect(missingOf(filled())).toEqual([]);
+    expect(missingOf(emptyForm("py"))).toEqual(["a command"]);
+    expect(missingOf({ ...filled(), environment: "", place: "chosen" })).toEqual(["an environment", "a node"]);
   });
 
   it("names each field", () => {
@@ -42,7 +43,12 @@ describe("problems", () => {
     expect(Object.keys(problemsOf(wrong, [])).sort()).toEqual(["after", "cores", "folder", "gpuCount", "memory", "mounts", "priority", "retries", "timeLimit", "variables"]);
   });
 
-  it("knows how many cores there are", () => {
-    expect(problemsOf({ ...filled(), cores: "9" }, [{ total_cores: 8 } as Node]).cores).toContain("8");
+  it("knows what the nodes have, and of those that were chosen", () => {
+    const node = (hostname: string, total_cores: number, gpus: number) => ({ hostname, total_cores, memory_total_bytes: 8e9, gpu_info: Array(gpus).fill({}) }) as unknown as Node;
+    const nodes = [node("a", 8, 0), node("b", 4, 1)];
+    expect(problemsOf({ ...filled(), cores: "9", memory: "9G", gpuCount: "2" }, nodes)).toEqual({ cores: "No node there has more than 8.", memory: "No node there has more than 8.0 GB.", gpuCount: "No node there has more than 1." });
+    expect(problemsOf({ ...filled(), cores: "5", place: "chosen", targets: [{ node: "b", numa: "", gpus: [] }] }, nodes).cores).toContain("4");
+    expect(problemsOf({ ...filled(), cores: "9" }, [])).toEqual({});
   });
+
 });

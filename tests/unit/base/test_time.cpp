@@ -40,6 +40,22 @@ TEST_CASE("local time has the form of HakuRiver's JSON") {
   CHECK(text[10] == 'T');
 }
 
+TEST_CASE("a clock that is changed in spring and autumn is told with the second of the change") {
+  const char* before = std::getenv("TZ");
+  const std::string kept = before ? before : "";
+  ::setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1);
+  ::tzset();
+  const auto offsets = utc_offsets(parse_rfc3339("2026-01-01T00:00:00Z"), parse_rfc3339("2026-12-31T00:00:00Z"));
+  before ? ::setenv("TZ", kept.c_str(), 1) : ::unsetenv("TZ");
+  ::tzset();
+  REQUIRE(offsets.size() == 3);
+  CHECK(offsets[0].seconds == 3600);
+  CHECK(offsets[1].seconds == 7200);
+  CHECK(offsets[1].since == unix_seconds(parse_rfc3339("2026-03-29T01:00:00Z")));
+  CHECK(offsets[2].seconds == 3600);
+  CHECK(offsets[2].since == unix_seconds(parse_rfc3339("2026-10-25T01:00:00Z")));
+}
+
 TEST_CASE("local time comes back from the forms that Python writes") {
   const WallTime time = parse_rfc3339("2026-11-21T23:10:12.000402Z");
   std::string text = to_local_iso(time);

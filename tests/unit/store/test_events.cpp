@@ -121,6 +121,8 @@ TEST_CASE_FIXTURE(EventsFixture, "one asks for types, for the tasks of one owner
   CHECK(told({.types = {"node"}}).empty());
   CHECK(told({.types = {}}).empty());
   CHECK(told({.types = all, .newest = true, .limit = 2}) == Lines{"environment started 1", "environment started 2"});
+  CHECK(told({.types = all, .subject = "1", .newest = true}) == Lines{"task submitted 1: torch", "environment started 1"});
+  CHECK(told({.types = all, .owner = "bob", .subject = "1"}) == Lines{"environment started 1"});
   CHECK(told({.types = all, .limit = 1}) == Lines{"task submitted 1: torch"});
   const auto ids = events.list({.types = all});
   CHECK(told({.types = all, .after = ids[3].id}) == Lines{"environment started 2"});

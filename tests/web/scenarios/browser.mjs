@@ -82,7 +82,7 @@ export async function play(scenario) {
     status = 1;
     console.log(error.stack);
     for (const fault of faults) console.log("also: " + fault);
-    for (const context of browser.contexts()) for (const page of context.pages()) console.log(`${page.url()}:\n${await page.evaluate(() => document.body.innerText.slice(0, 1500)).catch(() => "")}`);
+    for (const context of browser.contexts()) for (const page of context.pages()) console.log(`${page.url()}:\n${await page.evaluate(() => document.body.innerText.slice(0, 4000)).catch(() => "")}`);
   }
   await browser.close();
   process.exit(status);

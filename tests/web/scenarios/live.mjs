@@ -21,7 +21,24 @@ await play(async () => {
   const start = Date.now();
   await there.getByText("stopped").waitFor({ timeout: 5000 });
   console.log(`seen by the other browser ${Date.now() - start} ms after the first one`);
-  check(Date.now() - start < 2000, "changes are seen by others at once");
+  check(Date.now() - start < 1000 * facts.patience, "changes are seen by others at once");
+
+  // a browser opens six connections to one host: tabs that nobody looks at keep none
+  const unseen = [];
+  for (let i = 0; i < 8; i++) {
+    const tab = await one.context().newPage();
+    await tab.addInitScript(() => Object.defineProperty(document, "hidden", { get: () => !window.looked }));
+    await tab.goto(`${facts.url}/#/docker/containers`);
+    await tab.locator("tr[data-name=seen-by-two]").getByText("stopped").waitFor();
+    unseen.push(tab);
+  }
+  await here.getByRole("button", { name: "Start" }).click();
+  await here.getByText("running").waitFor();
+  await unseen[7].evaluate(() => ((window.looked = true), document.dispatchEvent(new Event("visibilitychange"))));
+  await unseen[7].locator("tr[data-name=seen-by-two]").getByText("running").waitFor(); // and know all when somebody does
+  for (const tab of unseen) await tab.close();
+  await here.getByRole("button", { name: "Stop" }).click();
+  await here.getByText("stopped").waitFor();
 
   // the host is killed, and comes back
   await ask("kill_host");

@@ -18,6 +18,14 @@ await play(async () => {
   await wrong.getByRole("button", { name: "Log in" }).click();
   await wrong.getByRole("alert").waitFor();
 
+  const deep = await open(null);
+  await deep.goto("about:blank");
+  await deep.goto(`${facts.url}/#/tasks?status=failed`);
+  await deep.getByLabel("Token").fill(facts.token);
+  await deep.getByRole("button", { name: "Log in" }).click();
+  await deep.waitForURL(/#\/tasks\?status=failed$/);
+  await deep.getByRole("button", { name: /^failed/i, pressed: true }).waitFor();
+
   const made = JSON.parse(await cli("riverbox", "token", "create", "olga", "--role", "operator", "--json"));
   const page = await open(made.token);
   await go(page, "/docker/containers");
@@ -37,6 +45,11 @@ await play(async () => {
   await type(page, "echo after-$((1 + 2))");
   await shows(page, "after-3");
   await page.getByRole("dialog").getByRole("button", { name: "Close", exact: true }).click();
+  const row2 = page.locator(`tr[data-name=${facts.environment}]`);
+  await cli("hakuriver.docker", "stop-container", facts.environment);
+  await row2.getByText("stopped").waitFor(); // the page is told of what happens, as before
+  await cli("hakuriver.docker", "start-container", facts.environment);
+  await row2.getByText("running").waitFor();
   await page.getByRole("button", { name: "Log out" }).click();
   await page.waitForURL(/\/login/);
   check((await page.context().cookies()).every((cookie) => cookie.name !== "riverbox_session"), "logging out takes the cookie");

@@ -1,4 +1,4 @@
-// What a scenario does with a terminal of the page: types, and reads the rows that xterm.js keeps for screen readers.
+// What a scenario does with a terminal of the page: types, and reads what it shows.
 import { until } from "./browser.mjs";
 
 export const place = (page) => page.locator(".screen[data-state]").last();

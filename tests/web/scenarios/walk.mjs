@@ -14,6 +14,7 @@ await play(async () => {
   await form.getByText("Names are lower case: walk").waitFor();
   check(await form.getByRole("button", { name: "Create" }).isDisabled(), "a wrong name cannot be sent");
   await form.getByLabel("Container Name").fill("walk");
+  for (let i = 0; i < 5; i++) await page.keyboard.press("Escape"); // what was typed is not lost by that
   await form.getByRole("button", { name: "Create" }).click();
   const row = page.locator("tr[data-name=walk]");
   await row.getByText("running").waitFor();
@@ -25,6 +26,7 @@ await play(async () => {
   await row.getByText("running").waitFor();
 
   await row.getByRole("button", { name: "Shell" }).click();
+  await page.waitForFunction(() => document.activeElement.closest(".screen"), null, { timeout: 5000 }); // one can type at once
   await type(page, "mkdir -p /opt && echo installed-$((40 + 2)) > /opt/program && cat /opt/program");
   await shows(page, "installed-42");
   if (facts.screenshots) await page.screenshot({ path: `${facts.screenshots}/shell.png` });

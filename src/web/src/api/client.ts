@@ -82,12 +82,12 @@ async function* linesOf(answer: Response): AsyncGenerator<string> {
       rest = lines.pop()!;
       yield* lines.filter(Boolean);
     }
+    if (rest.trim()) yield rest;
   } catch {
-    // the connection broke
+    // the connection broke: what came is no whole line
   } finally {
     reader.cancel().catch(() => {});
   }
-  if (rest.trim()) yield rest;
 }
 
 /** "/api/nodes/{}/drain" with a name in it that may hold anything. */

@@ -1,6 +1,7 @@
 // Something from the host that a page shows: loaded, and loaded again when an event says that it has changed.
 import { onScopeDispose, shallowRef, watch, type ShallowRef, type WatchSource } from "vue";
 import { onEvent, type EventType } from "./live";
+import type { Event as HostEvent } from "./types";
 
 export interface Loaded<T> {
   data: ShallowRef<T | null>;
@@ -9,21 +10,31 @@ export interface Loaded<T> {
   reload: () => Promise<void>;
 }
 
-const SETTLE_MS = 150; // events come in groups
+export interface Reasons {
+  on?: EventType[];
+  heeds?: (event: HostEvent) => boolean; // of those, only these
+  restMs?: number; // between two loads because of events
+  when?: WatchSource | WatchSource[]; // what is there is about something else then
+}
 
-export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, options: { on?: EventType[]; when?: WatchSource | WatchSource[] } = {}): Loaded<T> {
+const SETTLE_MS = 150; // events come in groups
+const REST_MS = 700; // and where they never cease, the host has other things to do
+
+export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, options: Reasons = {}): Loaded<T> {
   const data = shallowRef<T | null>(null);
   const error = shallowRef<Error | null>(null);
   const loading = shallowRef(false);
   let running: AbortController | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let outdated = false; // something happened while it was loaded
+  let begunAt = -Infinity;
 
   async function reload() {
     clearTimeout(timer);
     timer = undefined;
     running?.abort();
     const mine = (running = new AbortController());
+    begunAt = performance.now();
     loading.value = true;
     try {
       const loaded = await load(mine.signal);
@@ -35,13 +46,14 @@ export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, options:
       error.value = caught as Error;
     }
     loading.value = false;
-    if (outdated) soon();
+    if (outdated) soon(null);
   }
 
   // What is under way is not given up for an event: where they never cease, nothing would ever be shown.
-  function soon() {
+  function soon(event: HostEvent | null) {
+    if (event && options.heeds?.(event) === false) return;
     outdated = loading.value;
-    if (!outdated) timer ??= setTimeout(reload, SETTLE_MS);
+    if (!outdated) timer ??= setTimeout(reload, Math.max(SETTLE_MS, begunAt + (options.restMs ?? REST_MS) - performance.now()));
   }
 
   if (options.on) onEvent(options.on, soon);

@@ -614,9 +614,15 @@ export interface Event {
   message: string | null;
 }
 
+export interface UtcOffset {
+  since: number;
+  seconds: number;
+}
+
 export interface HostVersion {
   version: string;
   api: number;
   auth: "token" | "none";
-  utc_offset_seconds: number;
+  time: string;
+  utc_offsets: UtcOffset[];
 }

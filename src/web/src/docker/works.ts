@@ -14,10 +14,13 @@ export async function work(name: string, what: string, task: (told: (progress: P
   works.delete(name);
 }
 
+/** A host keeps as many versions as `keep_versions` in its configuration says, and the pinned ones. */
+export const prunedText = (pruned: string[]) => (pruned.length ? ` No longer kept: ${pruned.join(", ")}.` : "");
+
 export function createTar(name: string): Promise<void> {
   return work(name, "starting", async (told) => {
     const made = await postWithProgress<Published>(path("/api/docker/create_tar/{}", name), undefined, told);
     const written = made.size_bytes - made.packaging.bytes_taken_over;
-    return `${name}: packaged as ${made.tarball_path.split("/").pop()}, ${bytes(written)} new of ${bytes(made.size_bytes)}.`;
+    return `${name}: packaged as ${made.tarball_path.split("/").pop()}, ${bytes(written)} new of ${bytes(made.size_bytes)}.${prunedText(made.pruned)}`;
   });
 }

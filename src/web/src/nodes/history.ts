@@ -2,6 +2,7 @@
 import { onScopeDispose, shallowRef, watch, type Ref, type ShallowRef } from "vue";
 import { get } from "../api/client";
 import { nodes, onEvent } from "../api/live";
+import { hostNow } from "../parts/clock";
 import type { Node, NodesHistory } from "../api/types";
 
 export const STEP = 60; // seconds
@@ -34,12 +35,6 @@ export function pastOf(answer: NodesHistory): Past {
     past.set(name, minutes);
   }
   return past;
-}
-
-/** The newest minute that the host speaks of, whether a node was heard in it or not. */
-export function newestOf(answer: NodesHistory): number | null {
-  const last = Object.values(answer.nodes).map((told) => told.start + (told.cpu_percent.length - 1) * answer.step_seconds);
-  return last.length ? Math.max(...last) : null;
 }
 
 /** What `fresh` says, and before it what was known: a host that was restarted has forgotten its past. */
@@ -126,15 +121,14 @@ export interface History {
 
 export function useHistory(hours: Ref<number>): History {
   const past = shallowRef<Past>(new Map());
-  const now = shallowRef(minuteOf(Date.now()));
+  const now = shallowRef(minuteOf(hostNow()));
   const error = shallowRef<Error | null>(null);
   const loaded = shallowRef(false);
   const running = new Map<string, RunningMean>();
-  let ahead = 0; // how far the host's clock is before this one
   let shownAt = 0;
   let asking: AbortController | null = null;
 
-  const current = () => minuteOf(Date.now() + ahead * 1000);
+  const current = () => minuteOf(hostNow());
   const oldest = () => now.value - 24 * 3600;
 
   async function reload() {
@@ -143,9 +137,6 @@ export function useHistory(hours: Ref<number>): History {
     try {
       const answer = await get<NodesHistory>(`/api/nodes/history?hours=${hours.value}`, mine.signal);
       if (mine !== asking) return;
-      const newest = newestOf(answer);
-      const skew = newest === null ? 0 : newest - minuteOf(Date.now());
-      ahead = Math.abs(skew) > STEP ? skew : 0; // within a minute the two clocks agree
       now.value = current();
       running.clear(); // begun anew with the host's own mean of this minute
       past.value = merged(past.value, pastOf(answer), oldest());
@@ -169,7 +160,7 @@ export function useHistory(hours: Ref<number>): History {
         running.set(node.hostname, (mean = new RunningMean()));
         const known = past.value.get(node.hostname)?.get(minute);
         // The host has heard the node about once a second since the minute began.
-        if (known) mean.add(known, Math.max(1, Math.floor(Date.now() / 1000 + ahead) - minute));
+        if (known) mean.add(known, Math.max(1, Math.floor(hostNow() / 1000) - minute));
       }
       newest.push([node.hostname, mean.add(sample)]);
     }

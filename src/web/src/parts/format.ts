@@ -1,4 +1,5 @@
 // How figures, times and names look.
+import { fromWall } from "./clock";
 
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
 
@@ -38,15 +39,12 @@ export function ago(time: number, now: number): string {
 
 const DATE = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 
-/** Where the host's clock is, seconds east of UTC: tasks and nodes have its local time, without saying so, as HakuRiver's clients expect. */
-export const hostClock = { offset: 0 };
-
-/** Milliseconds, of an RFC 3339 text, the host's local time, or unix seconds. */
+/** Milliseconds, of an RFC 3339 text, the host's local time (which tasks and nodes have without saying so, as HakuRiver's clients expect), or unix seconds. */
 export function moment(time: string | number | null | undefined): number | null {
   if (time == null || time === "") return null;
   if (typeof time === "number") return time * 1000;
   const local = !/(z|[+-]\d\d:?\d\d)$/i.test(time);
-  const value = local ? Date.parse(time + "Z") - hostClock.offset * 1000 : Date.parse(time);
+  const value = local ? fromWall(Date.parse(time + "Z")) : Date.parse(time);
   return Number.isNaN(value) ? null : value;
 }
 

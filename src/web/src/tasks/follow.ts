@@ -8,10 +8,10 @@ export type StreamName = "stdout" | "stderr";
 
 const TAIL_LINES = 1000;
 const MOST_TAIL_BYTES = 2_000_000; // a thousand lines may be a gigabyte
-const STEP_BYTES = 64 * 1024;
+const STEP_BYTES = 1024 * 1024;
 const PAINT_MS = 80;
 const RETRY_MS = 1500;
-const HIDDEN_MS = 20_000; // a browser opens few connections to one host: a page that nobody looks at gives its own back
+const HIDDEN_MS = 5_000; // as in api/live.ts
 
 export class Stream {
   rows = new Rows();
@@ -78,7 +78,7 @@ export function followTask(id: string, told: (task: Task) => void): Follower {
   }
 
   function open() {
-    if (gone || state.over || source) return;
+    if (gone || state.over || source || document.hidden) return;
     const { stdout, stderr } = streams.value;
     const mine = (source = new EventSource(`${path("/api/tasks/{}/events", id)}?since=${state.attempt}-${stdout.end}-${stderr.end}`));
     mine.onopen = () => (state.connected = true);

@@ -1,6 +1,6 @@
 // From what is typed into the form to what the host is asked for.
 import type { Node, Submission } from "../api/types";
-import { parseBytes, parseDuration } from "../parts/format";
+import { bytes, parseBytes, parseDuration } from "../parts/format";
 
 export interface Form {
   kind: "environment" | "image";
@@ -48,11 +48,17 @@ function whole(text: string, least: number, most: number): string | undefined {
 /** What is wrong with each field; nothing is said of what has only not been filled in. */
 export function problemsOf(form: Form, nodes: Node[]): Problems {
   const problems: Problems = {};
-  const say = (field: keyof Form, problem: string | undefined | false) => problem && (problems[field] = problem);
+  const say = (field: keyof Form, problem: string | undefined | false) => problem && (problems[field] ??= problem);
   say("image", /\s/.test(form.image.trim()) && "The name of an image has no spaces.");
-  say("cores", coresProblem(form, nodes));
+  const chosen = form.place === "chosen" ? nodes.filter((node) => form.targets.some((target) => target.node === node.hostname)) : nodes;
+  const most = (of: (node: Node) => number) => (chosen.length ? Math.max(...chosen.map(of)) : Infinity);
+  say("cores", whole(form.cores, 0, 100_000));
+  say("cores", form.exclusive && !(Number(form.cores) > 0) && "A task with CPUs of its own needs one at least.");
+  say("cores", tooMuch(Number(form.cores), most((node) => node.total_cores), String));
   say("memory", form.memory.trim() !== "" && !parseBytes(form.memory) && "A size such as 4G, 512M or 1.5 GiB.");
+  say("memory", tooMuch(parseBytes(form.memory) ?? 0, most((node) => node.memory_total_bytes), bytes));
   say("gpuCount", whole(form.gpuCount, 0, 1024));
+  say("gpuCount", form.place === "any" && tooMuch(Number(form.gpuCount), most((node) => node.gpu_info.length), String));
   for (const line of lines(form.mounts)) say("mounts", !/^\/[^:]*:\/[^:]*(:(ro|rw))?$/.test(line) && `“${line}” is not HOST:CONTAINER, both absolute paths, with :ro behind them if it is only read.`);
   for (const line of variableLines(form.variables)) say("variables", !/^[A-Za-z_]\w*=/.test(line) && `“${line.split("=")[0]}” is not NAME=value; a name has letters, digits and underscores.`);
   say("folder", form.folder.trim() !== "" && !form.folder.trim().startsWith("/") && "An absolute path, which begins with /.");
@@ -63,19 +69,21 @@ export function problemsOf(form: Form, nodes: Node[]): Problems {
   return problems;
 }
 
-function coresProblem(form: Form, nodes: Node[]): string | undefined {
-  const wrong = whole(form.cores, 0, 100_000);
-  if (wrong || !nodes.length) return wrong;
-  const most = Math.max(...nodes.map((node) => node.total_cores));
-  if (Number(form.cores) > most) return `No node has more than ${most}.`;
-  if (form.exclusive && !(Number(form.cores) > 0)) return "A task with CPUs of its own needs one at least.";
+function tooMuch(asked: number, most: number, text: (value: number) => string): string | false {
+  return asked > most && (most ? `No node there has more than ${text(most)}.` : "No node there has any.");
 }
 
 // The value keeps its spaces.
 const variableLines = (text: string) => text.split("\n").filter((line) => line.trim()).map((line) => line.trimStart());
 
-export function ready(form: Form): boolean {
-  return form.command.trim() !== "" && (form.kind === "image" ? form.image.trim() !== "" : form.environment !== "") && (form.place === "any" || form.targets.length > 0);
+/** What has only not been filled in. */
+export function missingOf(form: Form): string[] {
+  return [
+    form.command.trim() === "" && "a command",
+    form.kind === "image" && form.image.trim() === "" && "an image",
+    form.kind === "environment" && form.environment === "" && "an environment",
+    form.place === "chosen" && form.targets.length === 0 && "a node",
+  ].filter((word) => word !== false);
 }
 
 export function submissionOf(form: Form, clientId: string): Submission {

@@ -1,4 +1,4 @@
-// What has happened to a task: what it tells of itself, and the events that were heard while the page was open.
+// What has happened to a task: what it tells of itself, and the events that the host has kept of it.
 import type { Event as HostEvent, Task } from "../api/types";
 import { moment } from "../parts/format";
 import { isOver } from "./state";

@@ -49,14 +49,18 @@ export class TerminalConnection {
   /** Once more, after an end. */
   connect() {
     clearTimeout(this.#timer);
-    this.screen.changed({ at: this.#wasOpen ? "lost" : "connecting" });
-    this.#open().catch((error) => this.#refused(error));
+    this.screen.changed({ at: "connecting" });
+    this.#try();
   }
 
   close() {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#socket?.close(1000);
+  }
+
+  #try() {
+    this.#open().catch((error) => this.#refused(error));
   }
 
   async #open() {
@@ -109,7 +113,7 @@ export class TerminalConnection {
 
   #later() {
     this.screen.changed({ at: "lost" });
-    this.#timer = setTimeout(() => this.connect(), this.#retryMs);
+    this.#timer = setTimeout(() => this.#try(), this.#retryMs);
     this.#retryMs = Math.min(LONGEST_RETRY_MS, this.#retryMs * 2);
   }
 }

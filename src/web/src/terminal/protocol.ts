@@ -86,10 +86,6 @@ export class InputWindow {
     this.#flush();
   }
 
-  get waitingBytes(): number {
-    return this.#waiting.reduce((sum, bytes) => sum + bytes.length, 0);
-  }
-
   #flush() {
     while (this.#waiting.length && this.#underWay < INPUT_WINDOW_BYTES) {
       const next = this.#waiting.shift()!;
