@@ -66,6 +66,7 @@ export async function open(token = facts.token, options = {}) {
 
 export async function go(page, place) {
   await page.goto(`${facts.url}/#${place}`);
+  await page.locator(`main[data-place="${place.split("?")[0]}"]`).waitFor(); // not the page before it, which may have the same buttons
 }
 
 /** Plays it, and looks at what must never happen. */
