@@ -17,7 +17,7 @@ inline std::int64_t stored(TaskId id) { return static_cast<std::int64_t>(id.valu
 
 // A command may hold bytes that are not UTF-8; they must not make the whole batch fail.
 std::string as_text(const TaskSpec& spec);
-// What TaskQuery::text is looked for in, beside the id.
+// What TaskQuery::text is looked for in, beside the id: of arguments that are long only the beginning.
 std::string searched_text(const TaskSpec& spec);
 
 // Throw BadData for a row that cannot be read.

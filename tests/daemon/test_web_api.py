@@ -39,7 +39,7 @@ class Tasks(WebApi):
         version = self.get(f"/api/docker/versions/{cls.environment}")[0]["timestamp"]
         cls.named = self.submit(cls.anna, name="Train 50%_done", command="echo Hello; true")
         cls.pinned = self.submit(cls.bob, container_name=f"{cls.environment}@{version}", command="false")
-        cls.placed = self.submit(cls.bob, targets=[cls.node], command="echo world")
+        cls.placed = self.submit(cls.bob, targets=[cls.node], command="/bin/sh", arguments=["-c", "echo world"])
         cls.running = self.submit(command="sleep 600")
         cls.waiting = self.submit(after=[cls.running], command="echo hello again")
         for task in (cls.named, cls.pinned, cls.placed):
@@ -52,7 +52,7 @@ class Tasks(WebApi):
             for query, expected in (("", self.all), ("status=completed", [self.placed, self.named]), ("status=failed,running", [self.running, self.pinned]),
                                     (f"node={self.node}", [self.running, self.placed, self.pinned, self.named]), ("node=nowhere", []), ("owner=bob", [self.placed, self.pinned]),
                                     (f"environment={self.environment}", self.all), (f"environment={self.environment[:-1]}", []),
-                                    ("q=HELLO", [self.waiting, self.named]), ("q=50%25_", [self.named]), ("q=5%25d", []), ("q=rain", [self.named]), (f"q={self.placed}", [self.placed]),
+                                    ("q=HELLO", [self.waiting, self.named]), ("q=50%25_", [self.named]), ("q=5%25d", []), ("q=rain", [self.named]), ("q=sh%20-c%20echo%20w", [self.placed]), (f"q={self.placed}", [self.placed]),
                                     (f"q={self.all[0][:6]}", self.all), (f"q={self.placed[1:]}", []), ("q=&node=&owner=", self.all),
                                     (f"before={self.placed}", [self.pinned, self.named]), (f"before={self.placed}&limit=1", [self.pinned]), (f"before={self.named}", []),
                                     (f"owner=bob&status=failed&node={self.node}&environment={self.environment}&q=false", [self.pinned]), ("owner=bob&q=hello", [])):
