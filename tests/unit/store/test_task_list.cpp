@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
 
-#include "store/host_store.hpp"
+#include <algorithm>
+
+#include "base/strings.hpp"
+#include "store/task_rows.hpp"
 #include "temporary_dir.hpp"
 
 using namespace riverbox;
@@ -154,18 +157,25 @@ TEST_CASE("each filter has an index that gives the tasks of a state in their ord
   for (std::uint64_t id = 1; id <= kTasks; ++id)
     batch.push_back(listed(id, {.node = "n" + std::to_string(id % 20), .owner = id % 2 ? "anna" : "bob", .environment = id % 3 ? "torch" : "jax"}));
   tasks.insert(batch);
-  const auto plan = [&](const std::string& index, const std::string& condition) {
-    std::string out;
+  const auto lines_of_plan = [&](const TaskQuery& query) {
+    std::vector<std::string> lines;
     database.read([&](Database::Connection& connection) {
-      Statement row = connection.prepare("EXPLAIN QUERY PLAN SELECT id FROM tasks WHERE state = 'completed' AND " + condition + " ORDER BY id DESC LIMIT 100");
-      while (row.step()) out += row.text(3) + "\n";
+      Statement row = connection.prepare("EXPLAIN QUERY PLAN " + list_statement(query));
+      while (row.step()) lines.push_back(row.text(3));
     });
-    CHECK_MESSAGE(out.find("USING COVERING INDEX " + index) != std::string::npos, out);
-    CHECK_MESSAGE(out.find("TEMP B-TREE") == std::string::npos, out);
+    return lines;
   };
-  plan("tasks_by_owner", "owner = 'anna'");
-  plan("tasks_by_node", "node = 'n1'");
-  plan("tasks_by_environment", "environment = 'jax' AND id < 5000");
+  const auto leads = [&](const std::string& index, const TaskQuery& query) {
+    const auto lines = lines_of_plan(query);
+    const auto looks = std::count_if(lines.begin(), lines.end(), [&](const std::string& line) { return line.starts_with("SEARCH t USING COVERING INDEX " + index + "=? AND state=?"); });
+    CAPTURE(join(lines, "\n"));
+    CHECK(static_cast<size_t>(looks) == all_states().size());
+    CHECK(std::none_of(lines.begin(), lines.end(), [](const std::string& line) { return line.starts_with("SCAN ") || line.find("TEMP B-TREE") != std::string::npos; }));
+  };
+  leads("tasks_by_owner (owner", {.owner = "anna"});
+  leads("tasks_by_node (node", {.node = "n1"});
+  leads("tasks_by_environment (environment", {.environment = "jax", .before = TaskId(5000)});
+  leads("tasks_by_owner (owner", {.owner = "anna", .text = "true"});
   CHECK(tasks.list({.owner = "anna", .before = TaskId(200)}).size() == 100);
   CHECK(tasks.list({.node = "n3", .environment = "jax", .limit = 1000}).size() == 334);
 }
