@@ -239,11 +239,14 @@ void list_events(CallPtr call) {
   call->reply(out);
 }
 
-void note_event(store::EventRepository& events, const store::EventRecord& event) {
+void note_event(store::EventRepository& events, const store::EventRecord& event) { note_events(events, {event}); }
+
+void note_events(store::EventRepository& events, const std::vector<store::EventRecord>& all) {
+  if (all.empty()) return;
   try {
-    events.append(event);
+    events.append(all);
   } catch (const std::exception& error) {
-    log::warning("host", "an event is not noted", {{"event", event.type + " " + event.action}, {"reason", error.what()}});
+    log::warning("host", "an event is not noted", {{"event", all.front().type + " " + all.front().action}, {"count", std::to_string(all.size())}, {"reason", error.what()}});
   }
 }
 
