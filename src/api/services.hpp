@@ -7,8 +7,8 @@
 #include "api/answers.hpp"
 #include "api/guests.hpp"
 #include "api/known_archives.hpp"
-#include "api/log_broker.hpp"
 #include "api/metrics.hpp"
+#include "api/stream_broker.hpp"
 #include "base/config.hpp"
 #include "base/live.hpp"
 #include "docker/engine.hpp"
@@ -71,7 +71,7 @@ struct Services {
   net::AccessPolicy access;  // loop thread
   net::FailedLogins failed_logins;
   Guests guests;
-  LogBroker broker;
+  StreamBroker broker;
   Answers answers;
   Metrics metrics;
   // Last, so that they are joined before what their work uses goes away.
