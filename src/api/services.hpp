@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "api/answers.hpp"
+#include "api/container_walk.hpp"
 #include "api/guests.hpp"
 #include "api/known_archives.hpp"
 #include "api/metrics.hpp"
@@ -74,6 +75,7 @@ struct Services {
   StreamBroker broker;
   Answers answers;
   Metrics metrics;
+  ContainerWalk container_walk;
   // Last, so that they are joined before what their work uses goes away.
   os::WorkerPool state{"state", 1, 100000};
   os::WorkerPool docker{"docker", 8};
