@@ -192,6 +192,20 @@ class Nodes(WebApi):
         self.assertIn("retry", next(messages))
         self.assertEqual([json.loads(next(messages)["data"])["action"] for _ in range(2)], ["drained", "resumed"])
 
+    def test_a_stream_without_news_says_that_it_lives(self):
+        """A comment to who has asked for events alone; what a page can see to who is told of nodes, which are quiet when there is none that beats."""
+        self.runner.stop()
+        self.addCleanup(lambda: (self.runner.start(), self.host.wait_online(self.node)))
+        self.host.wait_offline(self.node)
+        pages, others = self.messages(self.open()), self.open("")
+        begin = time.monotonic()
+        while (message := next(pages)).get("event") != "alive":
+            self.assertLess(time.monotonic() - begin, 16 + PATIENCE)
+        self.assertEqual((message["data"], "id" in message), ("{}", False))
+        self.assertGreater(message["at"] - begin, 14)
+        told = [others.readline().decode().partition(":")[0] for _ in range(4)]
+        self.assertEqual(told, ["retry", "id", "\n", ""], "the beginning, and a comment")
+
     def test_a_reader_that_comes_back_is_told_of_the_nodes_again_and_of_no_event_twice(self):
         last = self.get("/api/events?limit=1")[-1]["id"]
         messages = self.messages(self.open(f"?nodes=1&after={last}"))
