@@ -34,10 +34,9 @@ Json latest_shape(const environment::Listing* archives, const host::ListedContai
   return {{"timestamp", latest.timestamp}, {"tarball", latest.tarball}, {"size_bytes", latest.size_bytes}};
 }
 
-void reply_containers(const CallPtr& call, bool sizes) {
+void reply_containers(const CallPtr& call, const std::vector<host::ListedContainer>& containers, bool sizes) {
   constexpr std::chrono::milliseconds kPatience{300};  // with the share: the containers are what was asked for
   const bool classic = call->dialect == Dialect::classic, all = classic || call->request.query.contains("all");
-  const auto containers = call->services.environments.list(sizes);
   const auto archives = classic ? nullptr : call->services.archives.listing(kPatience);
   Json out = Json::array();
   for (const auto& container : containers) {
@@ -48,6 +47,15 @@ void reply_containers(const CallPtr& call, bool sizes) {
     out.push_back(std::move(shape));
   }
   call->reply(out);
+}
+
+void reply_sizes(const CallPtr& call, const ContainerWalk::Containers& found, const std::exception_ptr& error) {
+  try {
+    if (error) std::rethrow_exception(error);
+    reply_containers(call, found, true);
+  } catch (const std::exception& why) {
+    call->responder->send(error_response(why));
+  }
 }
 
 // Names the file by when and how large it was written: one that is put in the place of another has another name.
@@ -75,8 +83,8 @@ void send_tarball(const CallPtr& call, const std::string& which) {
 
 void list_containers(CallPtr call) {
   const bool sizes = call->dialect == Dialect::api && call->request.query.contains("size");
-  if (!sizes) return reply_containers(call, false);
-  on_lane(call, Lane::slow, [call] { reply_containers(call, true); });
+  if (!sizes) return reply_containers(call, call->services.environments.list(), false);
+  call->services.container_walk.ask([call](const ContainerWalk::Containers& found, std::exception_ptr error) { reply_sizes(call, found, error); });
 }
 
 void create_container(CallPtr call) {

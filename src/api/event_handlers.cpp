@@ -26,6 +26,8 @@ constexpr int kMostEvents = 1000;                // in one answer
 constexpr auto kLook = std::chrono::milliseconds(200);
 constexpr auto kLookAtNodes = std::chrono::seconds(1);
 constexpr auto kSilence = std::chrono::seconds(15);  // proxies cut what is silent for a minute
+// To who is told of nodes: JavaScript sees no comments, and a page has to notice that the host has vanished. Others get no event that they have not asked for.
+constexpr const char* kAlive = "event: alive\ndata: {}\n\n";
 constexpr size_t kEnoughQueued = 256 * 1024;     // towards the reader
 
 // Who may be told of what.
@@ -135,7 +137,7 @@ private:
   }
 
   void look() {
-    if (std::chrono::steady_clock::now() - told_ > kSilence && body_->queued_bytes() == 0) write(": keep-alive\n\n");
+    if (std::chrono::steady_clock::now() - told_ > kSilence && body_->queued_bytes() == 0) write(nodes_ ? kAlive : ": keep-alive\n\n");
     const auto changes = services_.database.changes();
     const bool over = query_.until && *query_.until <= wall_now();
     if (asking_ || (changes == seen_ && !over) || body_->queued_bytes() > kEnoughQueued) return;
@@ -239,11 +241,14 @@ void list_events(CallPtr call) {
   call->reply(out);
 }
 
-void note_event(store::EventRepository& events, const store::EventRecord& event) {
+void note_event(store::EventRepository& events, const store::EventRecord& event) { note_events(events, {event}); }
+
+void note_events(store::EventRepository& events, const std::vector<store::EventRecord>& all) {
+  if (all.empty()) return;
   try {
-    events.append(event);
+    events.append(all);
   } catch (const std::exception& error) {
-    log::warning("host", "an event is not noted", {{"event", event.type + " " + event.action}, {"reason", error.what()}});
+    log::warning("host", "an event is not noted", {{"event", all.front().type + " " + all.front().action}, {"count", std::to_string(all.size())}, {"reason", error.what()}});
   }
 }
 

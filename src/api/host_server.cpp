@@ -144,7 +144,8 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
       local_users(c.security.local_users),
       access(c, finders(tokens, local_users, tickets)),
       guests(loop, [this](const std::string& token_id) { return tokens.is_valid(token_id); }),
-      answers([this] { return database.changes() + nodes.changes(); }, kMaxAgeOfAnswers) {
+      answers([this] { return database.changes() + nodes.changes(); }, kMaxAgeOfAnswers),
+      container_walk([this](std::function<void()> work) { return slow.post(std::move(work)); }, [this] { return environments.list(true); }) {
   tokens.on_end = [this](const std::string& token_id) { guests.show_out(token_id); };
 }
 

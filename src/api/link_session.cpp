@@ -1,6 +1,6 @@
 // The host's end of a link (docs/link-protocol.md). Frames are parsed on the loop; what they say is applied on the state worker, in order.
-#include <algorithm>
 #include <mutex>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -195,20 +195,20 @@ private:
   }
 
   void holdings(const json& m) {
-    std::vector<environment::Holding> held;
-    for (const auto& image : m.at("images")) held.push_back({image.at("environment").get<std::string>(), image.at("fingerprint").get<std::string>()});
-    std::sort(held.begin(), held.end());
-    tell_new(held);
-    held_ = held;
-    services_.nodes.hold(hostname_, this, std::move(held));
+    auto told = environment::holdings_of(m.at("images"));
+    if (told.left_out > 0 && !std::exchange(left_out_, true))
+      log::warning("host", "a runner tells of images that no environment can have; they are ignored", {{"node", hostname_}, {"count", std::to_string(told.left_out)}});
+    tell_new(told.holdings);
+    held_ = told.holdings;
+    services_.nodes.hold(hostname_, this, std::move(told.holdings));
   }
 
   // Of what it had already when the link came up there is nothing to tell.
   void tell_new(const std::vector<environment::Holding>& held) {
     if (!held_) return;
-    for (const auto& holding : held)
-      if (!std::binary_search(held_->begin(), held_->end(), holding))
-        note_event(services_.event_repository, {.type = "environment", .action = "loaded", .subject = holding.environment, .node = hostname_});
+    std::vector<store::EventRecord> events;
+    for (const auto& name : environment::newly_held(*held_, held)) events.push_back({.type = "environment", .action = "loaded", .subject = name, .node = hostname_});
+    note_events(services_.event_repository, events);
   }
 
   bool is_gone() {
@@ -235,6 +235,7 @@ private:
   std::string address_;
   std::string hostname_;                        // state worker; empty before hello
   std::optional<std::vector<environment::Holding>> held_;  // state worker; sorted; as it was last told
+  bool left_out_ = false;                       // state worker; that some of it is ignored has been logged
   std::vector<host::KnownAttempt> attempts_;    // state worker
   std::mutex mutex_;                            // guards the two below
   std::map<std::string, Question> questions_;

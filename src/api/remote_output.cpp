@@ -27,7 +27,7 @@ public:
   }
 
 private:
-  LogBroker& broker() { return call_->services.broker; }
+  StreamBroker& broker() { return call_->services.broker; }
 
   void arrived(std::shared_ptr<net::WebSocket> stream) {
     stream_ = std::move(stream);

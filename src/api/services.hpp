@@ -5,10 +5,11 @@
 #include <boost/asio/io_context.hpp>
 
 #include "api/answers.hpp"
+#include "api/container_walk.hpp"
 #include "api/guests.hpp"
 #include "api/known_archives.hpp"
-#include "api/log_broker.hpp"
 #include "api/metrics.hpp"
+#include "api/stream_broker.hpp"
 #include "base/config.hpp"
 #include "base/live.hpp"
 #include "docker/engine.hpp"
@@ -71,9 +72,10 @@ struct Services {
   net::AccessPolicy access;  // loop thread
   net::FailedLogins failed_logins;
   Guests guests;
-  LogBroker broker;
+  StreamBroker broker;
   Answers answers;
   Metrics metrics;
+  ContainerWalk container_walk;
   // Last, so that they are joined before what their work uses goes away.
   os::WorkerPool state{"state", 1, 100000};
   os::WorkerPool docker{"docker", 8};

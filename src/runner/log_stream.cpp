@@ -11,7 +11,6 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
-#include "net/url.hpp"
 #include "os/fd.hpp"
 #include "runner/container_spec.hpp"
 
@@ -41,13 +40,6 @@ std::string read_frame(const os::Place& file, bool is_stderr, std::uint64_t from
 
 LogStream::LogStream(boost::asio::io_context& loop, os::WorkerPool& readers, std::shared_ptr<AttemptLog> log, OpenLogs wanted, std::string head)
     : loop_(loop), readers_(readers), log_(std::move(log)), wanted_(std::move(wanted)), head_(std::move(head)) {}
-
-net::WebSocketRequest stream_request(const StreamTarget& target, const std::string& stream) {
-  net::WebSocketRequest request;
-  request.url = net::at_host(target.host_url, "/api/runner/stream/" + percent_encoded(stream));
-  if (!target.token.empty()) request.headers.emplace_back("Authorization", "Bearer " + target.token);
-  return request;
-}
 
 void LogStream::dial(const StreamTarget& target) {
   auto request = stream_request(target, wanted_.stream);

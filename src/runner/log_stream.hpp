@@ -11,14 +11,9 @@
 #include "os/worker_pool.hpp"
 #include "runner/log_hub.hpp"
 #include "runner/messages.hpp"
+#include "runner/stream_target.hpp"
 
 namespace riverbox::runner {
-
-// The host, as streams that it expects are dialled.
-struct StreamTarget {
-  std::string host_url, token;
-};
-net::WebSocketRequest stream_request(const StreamTarget& target, const std::string& stream);
 
 // Reads the files from the wanted offsets on a worker, sends frames, sleeps until the log grows, and stops reading while the
 // socket has much to send. Loop thread, except where said. It keeps itself alive until its socket is closed.

@@ -8,8 +8,8 @@
 #include "net/websocket.hpp"
 #include "os/worker_pool.hpp"
 #include "runner/executor.hpp"
-#include "runner/log_stream.hpp"
 #include "runner/messages.hpp"
+#include "runner/stream_target.hpp"
 
 namespace riverbox::runner {
 

@@ -60,8 +60,10 @@ void append_event(Database::Connection& connection, const EventRecord& event) {
   statement.run();
 }
 
-void EventRepository::append(const EventRecord& event) {
-  db_.write([&](Database::Connection& connection) { append_event(connection, event); });
+void EventRepository::append(const std::vector<EventRecord>& events) {
+  db_.write([&](Database::Connection& connection) {
+    for (const auto& event : events) append_event(connection, event);
+  });
 }
 
 std::vector<EventRecord> EventRepository::list(const Query& query) {

@@ -29,7 +29,8 @@ class EventRepository {
 public:
   explicit EventRepository(Database& db) : db_(db) {}
   // Of what happens outside of the database. Throws as every write does.
-  void append(const EventRecord& event);
+  void append(const EventRecord& event) { append(std::vector{event}); }
+  void append(const std::vector<EventRecord>& events);  // all or none
 
   struct Query {
     std::vector<std::string_view> types;             // of these only; words of ours

@@ -122,7 +122,8 @@ CREATE INDEX tasks_by_environment ON tasks (environment, state);
 DROP INDEX tasks_by_owner;
 CREATE INDEX tasks_by_owner ON tasks (owner, state);
 CREATE TABLE task_texts (id INTEGER PRIMARY KEY REFERENCES tasks (id) ON DELETE CASCADE, text TEXT NOT NULL) STRICT;
-INSERT INTO task_texts SELECT id, coalesce(json_extract(spec, '$.name'), '') || char(10) || coalesce(json_extract(spec, '$.command'), '') FROM tasks WHERE json_valid(spec);
+INSERT INTO task_texts SELECT id, coalesce(json_extract(spec, '$.name'), '') || char(10) || coalesce(json_extract(spec, '$.command'), '') ||
+  coalesce(substr((SELECT group_concat(' ' || value, '') FROM json_each(spec, '$.arguments')), 1, 4096), '') FROM tasks WHERE json_valid(spec);
 )";
 
 // "'running','paused'": state names are ours, so they need no parameters, and the text is one of a few.

@@ -59,10 +59,14 @@ std::string pattern_of(const std::string& text) {
 
 }  // namespace
 
+std::string list_statement(const TaskQuery& query) {
+  return fmt::format("SELECT {} FROM tasks WHERE id IN ({} ORDER BY id DESC LIMIT ?8 OFFSET ?9) ORDER BY id DESC", kTaskColumns, selection(query));
+}
+
 std::vector<TaskRecord> TaskRepository::list(const TaskQuery& query) {
   std::vector<TaskRecord> tasks;
   db_.read([&](Database::Connection& connection) {
-    Statement rows = connection.prepare(fmt::format("SELECT {} FROM tasks WHERE id IN ({} ORDER BY id DESC LIMIT ?8 OFFSET ?9) ORDER BY id DESC", kTaskColumns, selection(query)));
+    Statement rows = connection.prepare(list_statement(query));
     rows.bind(states_parameter(query)).bind(query.before ? stored(*query.before) : 0).bind(query.owner).bind(query.node).bind(query.environment);
     rows.bind(pattern_of(query.text)).bind(query.text + "%").bind(query.limit).bind(query.offset);
     tasks = tasks_of(rows);

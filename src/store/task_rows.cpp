@@ -25,7 +25,13 @@ TaskSpec parse_spec(const std::string& text) {
 
 std::string as_text(const TaskSpec& spec) { return nlohmann::json(spec).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
 
-std::string searched_text(const TaskSpec& spec) { return valid_utf8(spec.name + "\n" + spec.command); }
+std::string searched_text(const TaskSpec& spec) {
+  constexpr size_t kMostOfArguments = 4096;  // a script may be one of them, and every search reads all texts
+  std::string arguments;
+  for (const auto& argument : spec.arguments) arguments += " " + argument;
+  if (arguments.size() > kMostOfArguments) arguments.resize(complete_utf8_prefix(std::string_view(arguments).substr(0, kMostOfArguments)));
+  return valid_utf8(spec.name + "\n" + spec.command + arguments);
+}
 
 TaskRecord task_of(const Statement& row) {
   TaskRecord task{.spec = parse_spec(row.text(0))};

@@ -17,8 +17,11 @@ inline std::int64_t stored(TaskId id) { return static_cast<std::int64_t>(id.valu
 
 // A command may hold bytes that are not UTF-8; they must not make the whole batch fail.
 std::string as_text(const TaskSpec& spec);
-// What TaskQuery::text is looked for in, beside the id.
+// What TaskQuery::text is looked for in, beside the id: of arguments that are long only the beginning.
 std::string searched_text(const TaskSpec& spec);
+
+// What TaskRepository::list prepares for the query; its parameters are told in task_list.cpp.
+std::string list_statement(const TaskQuery& query);
 
 // Throw BadData for a row that cannot be read.
 TaskRecord task_of(const Statement& row);

@@ -39,7 +39,7 @@ class Tasks(WebApi):
         version = self.get(f"/api/docker/versions/{cls.environment}")[0]["timestamp"]
         cls.named = self.submit(cls.anna, name="Train 50%_done", command="echo Hello; true")
         cls.pinned = self.submit(cls.bob, container_name=f"{cls.environment}@{version}", command="false")
-        cls.placed = self.submit(cls.bob, targets=[cls.node], command="echo world")
+        cls.placed = self.submit(cls.bob, targets=[cls.node], command="/bin/sh", arguments=["-c", "echo world"])
         cls.running = self.submit(command="sleep 600")
         cls.waiting = self.submit(after=[cls.running], command="echo hello again")
         for task in (cls.named, cls.pinned, cls.placed):
@@ -52,7 +52,7 @@ class Tasks(WebApi):
             for query, expected in (("", self.all), ("status=completed", [self.placed, self.named]), ("status=failed,running", [self.running, self.pinned]),
                                     (f"node={self.node}", [self.running, self.placed, self.pinned, self.named]), ("node=nowhere", []), ("owner=bob", [self.placed, self.pinned]),
                                     (f"environment={self.environment}", self.all), (f"environment={self.environment[:-1]}", []),
-                                    ("q=HELLO", [self.waiting, self.named]), ("q=50%25_", [self.named]), ("q=5%25d", []), ("q=rain", [self.named]), (f"q={self.placed}", [self.placed]),
+                                    ("q=HELLO", [self.waiting, self.named]), ("q=50%25_", [self.named]), ("q=5%25d", []), ("q=rain", [self.named]), ("q=sh%20-c%20echo%20w", [self.placed]), (f"q={self.placed}", [self.placed]),
                                     (f"q={self.all[0][:6]}", self.all), (f"q={self.placed[1:]}", []), ("q=&node=&owner=", self.all),
                                     (f"before={self.placed}", [self.pinned, self.named]), (f"before={self.placed}&limit=1", [self.pinned]), (f"before={self.named}", []),
                                     (f"owner=bob&status=failed&node={self.node}&environment={self.environment}&q=false", [self.pinned]), ("owner=bob&q=hello", [])):
@@ -191,6 +191,20 @@ class Nodes(WebApi):
         self.host.cli("riverbox", "node", "resume", self.node, check=True)
         self.assertIn("retry", next(messages))
         self.assertEqual([json.loads(next(messages)["data"])["action"] for _ in range(2)], ["drained", "resumed"])
+
+    def test_a_stream_without_news_says_that_it_lives(self):
+        """A comment to who has asked for events alone; what a page can see to who is told of nodes, which are quiet when there is none that beats."""
+        self.runner.stop()
+        self.addCleanup(lambda: (self.runner.start(), self.host.wait_online(self.node)))
+        self.host.wait_offline(self.node)
+        pages, others = self.messages(self.open()), self.open("")
+        begin = time.monotonic()
+        while (message := next(pages)).get("event") != "alive":
+            self.assertLess(time.monotonic() - begin, 16 + PATIENCE)
+        self.assertEqual((message["data"], "id" in message), ("{}", False))
+        self.assertGreater(message["at"] - begin, 14)
+        told = [others.readline().decode().partition(":")[0] for _ in range(4)]
+        self.assertEqual(told, ["retry", "id", "\n", ""], "the beginning, and a comment")
 
     def test_a_reader_that_comes_back_is_told_of_the_nodes_again_and_of_no_event_twice(self):
         last = self.get("/api/events?limit=1")[-1]["id"]

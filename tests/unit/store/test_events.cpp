@@ -168,3 +168,10 @@ TEST_CASE_FIXTURE(EventsFixture, "a message is as long as it may be, and ends wi
   events.append({.type = "host", .action = "started", .subject = "host", .message = text + "\xc3\xa9 and more"});
   CHECK(events.list({.types = all}).front().message == text + "...");
 }
+
+TEST_CASE_FIXTURE(EventsFixture, "several are written in one transaction, in their order") {
+  const auto before = db.changes();
+  events.append({{.type = "environment", .action = "loaded", .subject = "jax"}, {.type = "environment", .action = "loaded", .subject = "torch"}});
+  CHECK(db.changes() == before + 1);
+  CHECK(told() == Lines{"environment loaded jax", "environment loaded torch"});
+}

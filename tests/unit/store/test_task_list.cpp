@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
 
-#include "store/host_store.hpp"
+#include <algorithm>
+
+#include "base/strings.hpp"
+#include "store/task_rows.hpp"
 #include "temporary_dir.hpp"
 
 using namespace riverbox;
@@ -10,6 +13,7 @@ namespace {
 
 struct Wanted {
   std::string node = "n1", owner = "anna", environment = "torch", name = "", command = "true";
+  std::vector<std::string> arguments = {};
   TaskState state = TaskState::completed;
 };
 
@@ -18,6 +22,7 @@ TaskRecord listed(std::uint64_t id, const Wanted& wanted) {
   record.spec.id = TaskId(id);
   record.spec.name = wanted.name;
   record.spec.command = wanted.command;
+  record.spec.arguments = wanted.arguments;
   record.spec.environment = wanted.environment;
   record.batch_id = std::to_string(id);
   record.node = wanted.node;
@@ -82,6 +87,22 @@ TEST_CASE_FIXTURE(Lists, "a text is looked for in name and command, and where id
   CHECK(ids({.text = "a", .limit = 1, .offset = 1}) == TaskIds{8111});
 }
 
+TEST_CASE_FIXTURE(Lists, "a text is looked for in the arguments, of which the first 4 KiB count") {
+  const std::string many(4093, 'x');
+  tasks.insert({listed(1, {.command = "/bin/sh", .arguments = {"-c", "python Train.py"}}), listed(2, {.command = "echo", .arguments = {many + "é", "late"}}), listed(3, {.arguments = {"caf\xe9"}}),
+                listed(4, {.command = many + many + "command"})});
+  CHECK(ids({.text = "train"}) == TaskIds{1});
+  CHECK(ids({.text = "sh -c py"}) == TaskIds{1});
+  CHECK(ids({.text = "xé"}) == TaskIds{2});
+  CHECK(ids({.text = "late"}).empty());
+  CHECK(ids({.text = "caf"}) == TaskIds{3});
+  CHECK(ids({.text = "xcommand"}) == TaskIds{4});
+  for (size_t more = 1; more < 4; ++more) tasks.insert({listed(4 + more, {.arguments = {many + std::string(more, 'y') + "é"}})});
+  CHECK(ids({.text = "yé"}).empty());
+  CHECK(ids({.text = "xy"}).size() == 3);
+  CHECK(ids({.text = "\xEF\xBF\xBD"}) == TaskIds{3});  // U+FFFD: no character was cut
+}
+
 TEST_CASE_FIXTURE(Lists, "states are counted, of everybody or of one") {
   tasks.insert({listed(1, {}), listed(2, {.owner = "bob"}), listed(3, {.state = TaskState::lost})});
   const auto count = [](const auto& counts, TaskState wanted) {
@@ -113,14 +134,16 @@ TEST_CASE("tasks of a database of before are found, too") {
   {
     Database old(dir.path / "host.db", std::vector<std::string_view>(kHostMigrations.begin(), kHostMigrations.begin() + 10));
     old.write([](Database::Connection& c) {
-      for (const char* spec : {"'{\"id\":\"5\",\"command\":\"Train\",\"environment\":\"jax\"}'", "'{\"id\":\"6\",\"command\":\"b\",\"name\":\"trainer\"}'"})
+      for (const char* spec : {"'{\"id\":\"5\",\"command\":\"Train\",\"environment\":\"jax\"}'", "'{\"id\":\"6\",\"command\":\"b\",\"name\":\"trainer\",\"arguments\":[]}'",
+                               "'{\"id\":\"7\",\"command\":\"/bin/sh\",\"arguments\":[\"-c\",\"python train.py\"]}'"})
         c.prepare(std::string("INSERT INTO tasks (batch_id, node, state, attempt, epoch, spec, message, image_id, submitted_at, started_at, completed_at) VALUES ('5', 'n1', 'pending', 1, 1, ") +
                   spec + ", '', '', '2026-11-21T23:10:12.000000000Z', '', '')").run();
     });
   }
   Database database(dir.path / "host.db", kHostMigrations);
   TaskRepository tasks(database);
-  CHECK(tasks.list({.text = "train"}).size() == 2);
+  CHECK(tasks.list({.text = "train"}).size() == 3);
+  CHECK(tasks.list({.text = "sh -c py"}).size() == 1);
   CHECK(tasks.list({.environment = "jax"}).size() == 1);
   CHECK(tasks.unfinished_of("jax").size() == 1);
 }
@@ -134,18 +157,25 @@ TEST_CASE("each filter has an index that gives the tasks of a state in their ord
   for (std::uint64_t id = 1; id <= kTasks; ++id)
     batch.push_back(listed(id, {.node = "n" + std::to_string(id % 20), .owner = id % 2 ? "anna" : "bob", .environment = id % 3 ? "torch" : "jax"}));
   tasks.insert(batch);
-  const auto plan = [&](const std::string& index, const std::string& condition) {
-    std::string out;
+  const auto lines_of_plan = [&](const TaskQuery& query) {
+    std::vector<std::string> lines;
     database.read([&](Database::Connection& connection) {
-      Statement row = connection.prepare("EXPLAIN QUERY PLAN SELECT id FROM tasks WHERE state = 'completed' AND " + condition + " ORDER BY id DESC LIMIT 100");
-      while (row.step()) out += row.text(3) + "\n";
+      Statement row = connection.prepare("EXPLAIN QUERY PLAN " + list_statement(query));
+      while (row.step()) lines.push_back(row.text(3));
     });
-    CHECK_MESSAGE(out.find("USING COVERING INDEX " + index) != std::string::npos, out);
-    CHECK_MESSAGE(out.find("TEMP B-TREE") == std::string::npos, out);
+    return lines;
   };
-  plan("tasks_by_owner", "owner = 'anna'");
-  plan("tasks_by_node", "node = 'n1'");
-  plan("tasks_by_environment", "environment = 'jax' AND id < 5000");
+  const auto leads = [&](const std::string& index, const TaskQuery& query) {
+    const auto lines = lines_of_plan(query);
+    const auto looks = std::count_if(lines.begin(), lines.end(), [&](const std::string& line) { return line.starts_with("SEARCH t USING COVERING INDEX " + index + "=? AND state=?"); });
+    CAPTURE(join(lines, "\n"));
+    CHECK(static_cast<size_t>(looks) == all_states().size());
+    CHECK(std::none_of(lines.begin(), lines.end(), [](const std::string& line) { return line.starts_with("SCAN ") || line.find("TEMP B-TREE") != std::string::npos; }));
+  };
+  leads("tasks_by_owner (owner", {.owner = "anna"});
+  leads("tasks_by_node (node", {.node = "n1"});
+  leads("tasks_by_environment (environment", {.environment = "jax", .before = TaskId(5000)});
+  leads("tasks_by_owner (owner", {.owner = "anna", .text = "true"});
   CHECK(tasks.list({.owner = "anna", .before = TaskId(200)}).size() == 100);
   CHECK(tasks.list({.node = "n3", .environment = "jax", .limit = 1000}).size() == 334);
 }

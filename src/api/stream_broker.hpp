@@ -10,7 +10,7 @@
 
 namespace riverbox::api {
 
-class LogBroker {
+class StreamBroker {
 public:
   using Arrival = std::function<void(std::shared_ptr<net::WebSocket>)>;
   // The name of a stream that may arrive once; unguessable.
