@@ -67,7 +67,7 @@ JoinWish node:string
 Joined node:string token:string
 WhoAmI user:string|null role:string|null
 Role ='viewer,user,operator,admin'
-Token id:string user:string role:'viewer,user,operator,admin,node,joiner' note:string|null created_at:time expires_at:time|null last_used_at:time|null
+Token id:string user:string role:'viewer,user,operator,admin,node,joiner' session:boolean note:string|null created_at:time expires_at:time|null last_used_at:time|null
 TokenWish user:string role?:Role expires_seconds?:integer note?:string
 NewToken +Token token:string
 Invitation +NewToken host_url:string

@@ -9,9 +9,8 @@
 namespace riverbox::api {
 namespace {
 
-
 Json token_shape(const store::TokenRecord& token) {
-  return {{"id", token.id}, {"user", token.user}, {"role", to_string(token.role)}, {"note", or_null(token.note)}, {"created_at", token.created_at},
+  return {{"id", token.id}, {"user", token.user}, {"role", to_string(token.role)}, {"session", !token.parent.empty()}, {"note", or_null(token.note)}, {"created_at", token.created_at},
           {"expires_at", or_null(token.expires_at)}, {"last_used_at", or_null(token.last_used_at)}};
 }
 

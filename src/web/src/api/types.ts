@@ -548,6 +548,7 @@ export interface Token {
   id: string;
   user: string;
   role: "viewer" | "user" | "operator" | "admin" | "node" | "joiner";
+  session: boolean;
   note: string | null;
   created_at: string;
   expires_at: string | null;
@@ -565,6 +566,7 @@ export interface NewToken {
   id: string;
   user: string;
   role: "viewer" | "user" | "operator" | "admin" | "node" | "joiner";
+  session: boolean;
   note: string | null;
   created_at: string;
   expires_at: string | null;
@@ -576,6 +578,7 @@ export interface Invitation {
   id: string;
   user: string;
   role: "viewer" | "user" | "operator" | "admin" | "node" | "joiner";
+  session: boolean;
   note: string | null;
   created_at: string;
   expires_at: string | null;
