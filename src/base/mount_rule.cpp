@@ -30,7 +30,8 @@ MountRule MountRule::parse(std::string_view text) {
     if (!rule.read_only && option != "rw") path = {};  // a second path is none of a rule's business
     else path = path.substr(0, colon);
   }
-  if (!path.starts_with('/') || path.find('\0') != std::string_view::npos)
+  // No mount has a path with a colon in it: "/data:rw:ro" is a slip.
+  if (!path.starts_with('/') || path.find_first_of(std::string_view("\0:", 2)) != std::string_view::npos)
     throw InvalidInput(fmt::format("\"{}\" is not a folder that may be mounted", printable(text, 200)), "Write an absolute path, or PATH:ro.");
   rule.path = normal_path(path);
   return rule;

@@ -31,7 +31,7 @@ TEST_CASE("what is to be read only cannot be written") {
 }
 
 TEST_CASE("what is no rule is refused") {
-  for (const std::string text : {"", "data", ":ro", "/a:/b", "/a:", "/a:ro:rw:x", "ro"}) {
+  for (const std::string text : {"", "data", ":ro", "/a:/b", "/a:", "/a:ro:rw:x", "/a:rw:rw", "/a:ro:rw", "ro"}) {
     CAPTURE(text);
     CHECK_THROWS_AS(MountRule::parse(text), InvalidInput);
   }
