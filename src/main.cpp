@@ -24,6 +24,8 @@ constexpr Applet kApplets[] = {
     {"token", run_token, token_command, "Make and revoke tokens: who may do what on the host"},
     {"up", run_up, up_command, "Host and runner in one process on this machine; the quickest way to try it"},
     {"version", run_version, version_command, "Print the version"},
+    {"vps", run_vps, vps_command, "Machines of your own: containers to live in"},
+    {"vps-init", run_vps_init, nullptr, ""},
 };
 static_assert(sorted_by_name(kApplets));
 

@@ -57,6 +57,10 @@ TaskNode hostname:string url:string
 FailedTarget target:string reason:string
 Submitted message:string task_ids:string[] waiting?:string[] assigned_node?:TaskNode failed_targets?:FailedTarget[]
 Task task_id:string task_type:string owner:string|null batch_id:string|null name:string|null command:string arguments:string[] env_vars:string{} working_dir:string required_cores:integer exclusive:boolean cpus:integer[]|null required_gpus:integer[] required_memory_bytes:integer|null target_numa_node_id:integer|null status:TaskState attempt:integer retries:integer time_limit_seconds:integer|null on_partition:'keep,stop' stop_signal:string stop_grace_seconds:integer priority:integer target:string|null assigned_node:string|null container_name:string|null registry_image:string|null docker_image_name:string|null docker_privileged:boolean docker_mount_dirs:string[] stdout_path:string stderr_path:string exit_code:integer|null error_message:string|null submitted_at:string|null started_at:string|null completed_at:string|null image_id:string|null tarball:string|null version:integer|null
+Vps task_id:string task_type:string owner:string|null batch_id:string|null name:string|null env_vars:string{} working_dir:string required_cores:integer exclusive:boolean cpus:integer[]|null required_gpus:integer[] required_memory_bytes:integer|null target_numa_node_id:integer|null status:TaskState attempt:integer on_partition:'keep,stop' stop_signal:string stop_grace_seconds:integer priority:integer target:string|null assigned_node:string|null container_name:string|null registry_image:string|null docker_image_name:string|null docker_privileged:boolean docker_mount_dirs:string[] exit_code:integer|null error_message:string|null submitted_at:string|null started_at:string|null completed_at:string|null image_id:string|null tarball:string|null version:integer|null vps_backend:string
+VpsMade +Vps message:string
+VpsAnswer message:string task_id:string
+VpsWish name?:string container_name?:string registry_image?:string target_hostname?:string target_numa_node_id?:integer targets?:string[] required_cores?:integer exclusive?:boolean required_gpus?:any gpu_count?:integer required_memory_bytes?:integer env_vars?:string{} privileged?:boolean additional_mounts?:string[] vps_backend?:'docker' priority?:integer no_wait?:boolean client_id?:string
 TaskSummary total:integer by_status:integer{}
 Predecessor task_id:string status:TaskState
 Refusal node:string reason:string
@@ -125,6 +129,13 @@ GET /task/{id}/stderr ?tail >text/plain >206:text/plain
 GET /tasks/{id}/stdout ?tail >text/plain >206:text/plain
 GET /tasks/{id}/stderr ?tail >text/plain >206:text/plain
 GET /tasks/{id}/events ?since >text/event-stream
+POST /vps/create <VpsWish >VpsMade
+GET /vps ?active >Vps[]
+GET /vps/{id} >Vps
+POST /vps/stop/{id} >202:VpsAnswer
+POST /vps/start/{id} >202:VpsAnswer
+POST /vps/restart/{id} >202:VpsAnswer
+POST /vps/remove/{id} >VpsAnswer
 POST /nodes/invite <InvitationWish >201:Invitation
 POST /nodes/join <JoinWish >201:Joined
 GET /whoami >WhoAmI

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "api/route.hpp"
+#include "host/tasks.hpp"
 
 namespace riverbox::api {
 
@@ -22,6 +23,10 @@ void roll_back(CallPtr), sync_version(CallPtr), sign_version(CallPtr), version_k
 void registry_root(CallPtr), registry_catalog(CallPtr), registry_tags(CallPtr), registry_manifest(CallPtr), registry_blob(CallPtr);
 // task_handlers.cpp
 void submit(CallPtr), submit_batch(CallPtr), task_status(CallPtr), explain_task(CallPtr), list_tasks(CallPtr), summarize_tasks(CallPtr), rerun_task(CallPtr), kill_task(CallPtr), control_task(CallPtr);
+// Which archive each of them is to run in, and whether this one may ask for it. Blocks (share).
+void find_archives(Call& call, std::vector<host::Submission>& submissions);
+// vps_handlers.cpp
+void create_vps(CallPtr), list_vpses(CallPtr), show_vps(CallPtr), stop_vps(CallPtr), start_vps(CallPtr), restart_vps(CallPtr), remove_vps(CallPtr);
 // output_handlers.cpp, event_stream.cpp
 void task_stdout(CallPtr), task_stderr(CallPtr), task_events(CallPtr);
 // login_handlers.cpp

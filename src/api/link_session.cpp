@@ -158,6 +158,7 @@ private:
     json keys = json::array();
     for (const auto& key : services_.version_keys.trusted()->all()) keys.push_back(key.str());
     send({{"type", "keys"}, {"keys", std::move(keys)}});  // before anything that wants an environment
+    services_.vpses.clean(hostname_);
   }
 
   void heartbeat(const json& m) {

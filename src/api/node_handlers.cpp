@@ -138,6 +138,13 @@ void complete(CallPtr call) {
       for (const auto& t : call->services.tasks.list({.owner = owner_filter(call->identity), .limit = 50})) ids.push_back(t.spec.id.str());
       call->reply(ids);
     });
+  } else if (kind == "vps") {
+    return on_lane(call, Lane::state, [call] {
+      Json names = Json::array();
+      if (call->identity.role < Role::user) return call->reply(names);
+      for (const auto& vps : call->services.vpses.list(owner_filter(call->identity))) names.push_back(vps.spec.name.empty() ? vps.spec.id.str() : vps.spec.name);
+      call->reply(names);
+    });
   } else if (kind == "tokens") {
     if (call->identity.role == Role::admin)
       for (const auto& token : s.tokens.list()) out.push_back(token.id);

@@ -56,6 +56,14 @@ const std::vector<Route>& routes() {
       {"GET", "/tasks/{id}/stdout", Lane::state, Access::user, task_stdout, "Output of a task"},
       {"GET", "/tasks/{id}/stderr", Lane::state, Access::user, task_stderr, "Errors of a task"},
       {"GET", "/tasks/{id}/events", Lane::state, Access::user, task_events, "States and output of a task as they come (Server-Sent Events)"},
+      // VPSs
+      {"POST", "/vps/create", Lane::share, Access::user, create_vps, "Make a VPS"},
+      {"GET", "/vps", Lane::state, Access::user, list_vpses, "VPSs, newest first", Answer::kept},
+      {"GET", "/vps/{id}", Lane::state, Access::user, show_vps, "A VPS"},
+      {"POST", "/vps/stop/{id}", Lane::state, Access::user, stop_vps, "Stop a VPS; what is in it stays"},
+      {"POST", "/vps/start/{id}", Lane::state, Access::user, start_vps, "Start a VPS again"},
+      {"POST", "/vps/restart/{id}", Lane::state, Access::user, restart_vps, "Stop a VPS and start it again"},
+      {"POST", "/vps/remove/{id}", Lane::state, Access::user, remove_vps, "Remove a VPS, and what is in it"},
       // who may do what
       {"POST", "/nodes/invite", Lane::state, Access::admin, invite_node, "Make a token with which runners join"},
       {"POST", "/nodes/join", Lane::state, Access::joiner, join_node, "Become a node"},

@@ -22,6 +22,7 @@
 #include "host/tasks.hpp"
 #include "host/tokens.hpp"
 #include "host/versions.hpp"
+#include "host/vpses.hpp"
 #include "host/warm_up.hpp"
 #include "net/failed_logins.hpp"
 #include "net/security.hpp"
@@ -56,6 +57,7 @@ struct Services {
   store::PublicationRepository publications;
   store::TokenRepository token_repository;
   store::EventRepository event_repository;
+  store::VpsRepository vps_repository;
   host::VersionKeys version_keys;
   host::Environments environments;
   host::Versions versions;
@@ -63,6 +65,7 @@ struct Services {
   KnownArchives archives;
   host::Nodes nodes;
   host::Tasks tasks;
+  host::Vpses vpses;
   host::Retention retention;
   host::WarmUp warm_up;
   Live<host::TaskPolicy> task_policy;

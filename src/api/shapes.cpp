@@ -82,7 +82,7 @@ Json task_shape(const store::TaskRecord& t, const Identity& reader, const std::f
   for (const auto& m : s.mounts) mounts.push_back(m.str());
   Json out;
   out["task_id"] = s.id.str();
-  out["task_type"] = "command";
+  out["task_type"] = s.vps ? "vps" : "command";
   out["owner"] = or_null(t.owner);
   out["batch_id"] = or_null(t.batch_id);
   out["name"] = or_null(s.name);

@@ -57,29 +57,36 @@ void check_allowed(std::vector<host::Submission>& submissions, const host::TaskP
   }
 }
 
-// Each finds the archive that it is to run in; then they go to the state worker.
-void take(CallPtr call, std::vector<host::Submission> submissions, const std::string& client_id) {
+}  // namespace
+
+void find_archives(Call& call, std::vector<host::Submission>& submissions) {
   struct Found {
     std::string tarball, image;
   };
   // A task of somebody else does not get more because of who submits it again.
-  const auto& who = call->identity;
+  const auto& who = call.identity;
   const bool own = std::all_of(submissions.begin(), submissions.end(), [&](const auto& s) { return s.owner == who.name; });
-  check_allowed(submissions, *call->services.task_policy.now(), who.known && own ? who.role : Role::user);
+  check_allowed(submissions, *call.services.task_policy.now(), who.known && own ? who.role : Role::user);
   std::map<std::pair<std::string, std::string>, Found> found;  // thousands of tasks have a few environments
   for (auto& submission : submissions) {
     if (submission.spec.runs_on_host() || !submission.spec.registry_image.empty()) continue;  // there is no archive
     const auto name = environment::EnvironmentName::parse(submission.spec.environment);
     const auto [at, is_new] = found.try_emplace({name.str(), submission.version});
     if (is_new) {
-      at->second.tarball = submission.version.empty() ? newest_archive(call->services.environments.share(), name)
-                                                      : call->services.versions.find(name.str(), submission.version).tarball;
-      at->second.image = call->services.versions.fingerprint(at->second.tarball);
+      at->second.tarball = submission.version.empty() ? newest_archive(call.services.environments.share(), name)
+                                                      : call.services.versions.find(name.str(), submission.version).tarball;
+      at->second.image = call.services.versions.fingerprint(at->second.tarball);
     }
     submission.spec.exact = !submission.version.empty();
     submission.spec.tarball = at->second.tarball;
     submission.image = at->second.image;
   }
+}
+
+namespace {
+
+void take(CallPtr call, std::vector<host::Submission> submissions, const std::string& client_id) {
+  find_archives(*call, submissions);
   on_lane(call, Lane::state, [call, submissions = std::move(submissions), client_id] {
     if (call->identity.role < Role::operator_)
       for (const auto& submission : submissions)
@@ -180,6 +187,7 @@ void summarize_tasks(CallPtr call) {
 
 void rerun_task(CallPtr call) {
   const auto task = visible_task(*call);
+  if (task.spec.vps) throw Conflict("task " + task.spec.id.str() + " is a VPS, which is there once", "riverbox vps start starts it again when it is stopped.");
   auto again = host::resubmission(task);
   again.owner = task.owner;  // and not of the one who asks, who need not know its secrets
   again.spec.max_output_bytes = call->services.config->tasks.max_output;

@@ -20,6 +20,8 @@ int run_task(const Invocation& invocation);
 int run_token(const Invocation& invocation);
 int run_up(const Invocation& invocation);
 int run_version(const Invocation& invocation);
+int run_vps(const Invocation& invocation);
+int run_vps_init(const Invocation& invocation);
 
 const Command& client_command();
 const Command& completion_command();
@@ -35,5 +37,6 @@ const Command& task_command();
 const Command& token_command();
 const Command& up_command();
 const Command& version_command();
+const Command& vps_command();
 
 }  // namespace riverbox::applets

@@ -140,6 +140,11 @@ Json submission(const Arguments& arguments) {
   body["task_type"] = "command";
   body["command"] = arguments.tail.front();
   body["arguments"] = std::vector<std::string>(arguments.tail.begin() + 1, arguments.tail.end());
+  add_workload(body, arguments);
+  return body;
+}
+
+void add_workload(Json& body, const Arguments& arguments) {
   body["env_vars"] = environment_variables(arguments);
   if (const auto name = arguments.find("--name")) body["name"] = *name;
   if (const auto folder = arguments.find("--workdir")) body["working_dir"] = *folder;
@@ -172,7 +177,6 @@ Json submission(const Arguments& arguments) {
   body["additional_mounts"] = nullptr;
   for (const std::string& mount : arguments.all("--mount"))
     body["additional_mounts"].push_back(option_value("--mount", [&mount] { return MountSpec::parse(mount).str(); }));
-  return body;
 }
 
 int submit(const Invocation& invocation, const Arguments& arguments) {

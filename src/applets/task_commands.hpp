@@ -18,6 +18,8 @@ std::vector<Option> submit_options();
 Argument task_argument();
 
 // The body of POST /api/submit. Throws UsageError that names the option and what is wrong.
+// Where it runs, in what, and with how much: what tasks and VPSs have in common.
+void add_workload(Json& body, const Arguments& arguments);
 Json submission(const Arguments& arguments);
 
 int submit(const Invocation& invocation, const Arguments& arguments);

@@ -232,6 +232,7 @@ void to_json(json& j, const TaskSpec& spec) {
            {"stdout_file", spec.stdout_file},
            {"stderr_file", spec.stderr_file},
            {"max_output_bytes", spec.max_output_bytes}};
+  if (spec.vps) j["vps"] = {{"made", spec.vps->made}};
 }
 
 void from_json(const json& j, TaskSpec& spec) {
@@ -276,6 +277,10 @@ void from_json(const json& j, TaskSpec& spec) {
   read(j, "stdout_file", spec.stdout_file);
   read(j, "stderr_file", spec.stderr_file);
   read<std::uint64_t>(j, "max_output_bytes", spec.max_output_bytes, 0);
+  if (const json* vps = find_field(j, "vps")) {
+    require(*vps, {}, "a VPS");
+    read(*vps, "made", spec.vps.emplace().made);
+  }
 }
 
 std::vector<std::string> task_argv(const TaskSpec& spec) {

@@ -39,6 +39,11 @@ inline constexpr std::chrono::seconds kMaxStopGrace{3600};
 // The name of no environment: the task runs without a container, as a process of its node. As HakuRiver writes it.
 inline constexpr std::string_view kNoContainer = "NULL";
 
+// A VPS is a task whose container outlives its attempts: what stops it keeps the container, and each start is a new attempt in the same one (docs/vps.md).
+struct VpsSpec {
+  bool made = false;  // its container has been there: none is made in its place unasked
+};
+
 // Everything a runner needs to start one attempt of a task.
 struct TaskSpec {
   TaskId id;
@@ -73,6 +78,7 @@ struct TaskSpec {
   std::string working_dir = "/shared";
   std::string stdout_file, stderr_file;  // relative to the share
   std::uint64_t max_output_bytes = 0;    // of each of them; what is beyond is not kept. 0 = no limit
+  std::optional<VpsSpec> vps;            // it is one
 
   bool runs_on_host() const { return environment == kNoContainer; }
 };

@@ -87,6 +87,7 @@ struct ContainerSpec {
   std::int64_t pids_limit = 0;
   std::string stop_signal;                           // of `docker stop`; "" = that of the image, else SIGTERM
   std::optional<std::chrono::seconds> stop_timeout;  // until SIGKILL; nullopt = that of the daemon
+  std::string restart_policy;                        // "unless-stopped"; "" = it stays as it ends
   bool privileged = false, init = false, tty = false, open_stdin = false, auto_remove = false;
 };
 

@@ -57,6 +57,7 @@ json host_config(const ContainerSpec& spec) {
   if (spec.pids_limit > 0) host["PidsLimit"] = spec.pids_limit;
   if (spec.privileged) host["Privileged"] = true;
   if (spec.init) host["Init"] = true;
+  if (!spec.restart_policy.empty()) host["RestartPolicy"] = {{"Name", spec.restart_policy}};
   if (spec.auto_remove) host["AutoRemove"] = true;
   if (!spec.gpus.empty()) {
     json ids = json::array();

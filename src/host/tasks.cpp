@@ -363,17 +363,33 @@ store::TaskRecord Tasks::get(TaskId id) {
   return *task;
 }
 
-store::TaskRecord Tasks::kill(TaskId id) {
+store::TaskRecord Tasks::kill(TaskId id) { return end(id, TaskState::killed, "Kill requested by user."); }
+
+store::TaskRecord Tasks::stop(TaskId id) { return end(id, TaskState::stopped, "Stopped on request."); }
+
+void Tasks::start_again(store::TaskRecord vps, const std::function<bool(const store::TaskRecord&)>& started) {
+  if (is_ending(vps)) throw Conflict("VPS " + vps.spec.id.str() + " is still being stopped", "Try again in a moment.");
+  ++vps.spec.attempt;
+  vps.spec.claim = random_hex(kClaimBytes);  // what it writes goes on in the same files
+  vps.state = TaskState::pending;
+  vps.target = vps.node;
+  if (!started(vps)) throw Conflict("VPS " + vps.spec.id.str() + " has not ended, or is being started");
+  enqueue(vps);
+  notify(vps.spec.id);
+  schedule();
+}
+
+store::TaskRecord Tasks::end(TaskId id, TaskState as, std::string message) {
   auto task = get(id);
-  if (!repository_.transition(id, sources_of(TaskState::killed), report_of(task, TaskState::killed, "Kill requested by user."))) {
+  if (!repository_.transition(id, sources_of(as), report_of(task, as, std::move(message)))) {
     task = get(id);
-    throw Conflict("Task " + id.str() + " cannot be killed (state: " + std::string(to_string(task.state)) + ")");
+    throw Conflict("Task " + id.str() + " cannot be " + std::string(to_string(as)) + " (state: " + std::string(to_string(task.state)) + ")");
   }
   // A runner that is away learns of it in reconcile().
   if (auto node = nodes_.find(task.node); task.state != TaskState::pending && node && node->link) node->link->kill(id, task.spec.attempt);
   notify(id);
-  if (task.state == TaskState::pending) ended(id, task.spec.attempt, TaskState::killed);
-  else follow_up(id, TaskState::killed);  // what it holds is free when its runner says so: it may need a while to end
+  if (task.state == TaskState::pending) ended(id, task.spec.attempt, as);
+  else follow_up(id, as);  // what it holds is free when its runner says so: it may need a while to end
   return get(id);
 }
 

@@ -76,6 +76,12 @@ public:
   bool apply(const TaskReport& report);
   // Throws NotFound, Conflict when it is over. Marks it killed at once; the runner is told, now or when it is back.
   store::TaskRecord kill(TaskId id);
+  // The same of a VPS, which can be started again afterwards.
+  store::TaskRecord stop(TaskId id);
+  // It has ended as far as we are concerned, and its node has not said so yet.
+  bool is_ending(const store::TaskRecord& task) const { return is_final(task.state) && held_.holds({task.spec.id, task.spec.attempt}); }
+  // A VPS that has ended waits for its place again, on the node where its container is. `started` writes it down, or says false when somebody else was faster.
+  void start_again(store::TaskRecord vps, const std::function<bool(const store::TaskRecord&)>& started);
   // All of its batch that are not over; returns them. Throws as kill() does.
   std::vector<TaskId> kill_batch(TaskId id);
   // pause | resume. Throws NotFound, Conflict in another state, Unavailable when the node is not connected.
@@ -123,6 +129,7 @@ private:
   TaskReport report_of(const store::TaskRecord& task, TaskState state, std::string message) const;  // of the host itself
   // After an attempt that failed or is lost. True: the task waits for another one.
   bool try_again(const TaskReport& report);
+  store::TaskRecord end(TaskId id, TaskState as, std::string message);
   // What it held is free again; what was to follow it does, or never will.
   void ended(TaskId id, int attempt, TaskState state);
   void follow_up(TaskId id, TaskState state);

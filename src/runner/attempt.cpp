@@ -34,7 +34,7 @@ os::Place log_path(const Services& services, const std::string& relative) {
 }  // namespace
 
 Attempt::Attempt(Services& services, TaskSpec task, Origin origin)
-    : services_(services), task_(std::move(task)), origin_(origin), name_(services.facts.naming.task_container(task_.id)),
+    : services_(services), task_(std::move(task)), origin_(origin), name_(container_name(services.facts.naming, task_)),
       containers_(services.engine),
       runtime_(task_.runs_on_host() ? static_cast<Runtime&>(services.processes) : containers_) {
   log_ = services_.logs.open(id(), log_path(services_, task_.stdout_file), log_path(services_, task_.stderr_file));
@@ -234,9 +234,11 @@ void Attempt::prepare() {
   share_file(services_.facts.shared_dir, task_.stdout_file);  // before anything is made
   share_file(services_.facts.shared_dir, task_.stderr_file);
   std::optional<docker::Container> container;
-  if (origin_ == Origin::adopted) container = find_made();
+  if (origin_ == Origin::adopted || task_.vps) container = find_made();
   if (!container && origin_ == Origin::adopted && had_container())
     throw docker::DockerError(std::string(task_.runs_on_host() ? "What the runner knew of it" : "Its container") + " was removed while the runner was away; how far it came is in its output.");
+  if (!container && task_.vps && task_.vps->made)
+    throw docker::DockerError("Its container was removed from outside, and what was in it with it.", "Start it with --fresh to begin anew from its environment.");
   if (!container) {
     if (origin_ == Origin::dispatched) report(TaskState::assigning);
     container = make_container();
@@ -321,6 +323,9 @@ TaskReport Attempt::outcome() const {
   } else if (stopped_ && state != TaskState::killed) {
     state = TaskState::stopped;
     message = why_stopped();
+  } else if (task_.vps) {  // however it ended: it can be started again
+    state = TaskState::stopped;
+    message = kill_requested() ? "Stopped on request." : "It ended by itself, or was stopped on its node.";
   }
   auto report = report_of(state, join_sentences(message, output_problem_));
   report.exit_code = state_.exit_code;
@@ -338,7 +343,7 @@ void Attempt::clean_up() {
     std::lock_guard lock(mutex_);
     container = container_;
   }
-  if (container.empty()) return;
+  if (container.empty() || task_.vps) return;
   for (const auto give_up = Clock::now() + kRemovalTries;;) {
     try {
       return runtime_.remove(container);

@@ -9,6 +9,7 @@
 #include "runner/attempt.hpp"
 #include "runner/backoff.hpp"
 #include "runner/outcome.hpp"
+#include "runner/program.hpp"
 
 namespace riverbox::runner {
 namespace {
@@ -111,8 +112,9 @@ bool Attempt::had_container() const {
 
 bool Attempt::is_this_attempt(const docker::Container& container) const {
   const auto& naming = services_.facts.naming;
-  auto wanted = naming.task_labels(task_.id, kTaskType, services_.facts.node, task_.attempt, task_.epoch);
+  auto wanted = naming.task_labels(task_.id, task_type(task_), services_.facts.node, task_.attempt, task_.epoch);
   wanted.erase(naming.label("epoch"));  // of the link, not of the attempt
+  if (task_.vps) wanted.erase(naming.label("attempt"));  // one container for all of them
   for (const auto& [key, value] : wanted) {
     auto found = container.labels.find(key);
     if (found == container.labels.end() || found->second != value) return false;
@@ -132,6 +134,7 @@ bool Attempt::is_older_attempt(const docker::Container& container) const {
 docker::Container Attempt::create(const std::string& image_id) {
   prepare_mounts(task_, services_.facts);
   services_.network.ensure();
+  if (task_.vps) place_program(services_.facts.program);
   auto spec = container_spec(task_, image_id, services_.facts);
   for (const auto give_up = Clock::now() + kNameGetsFree;;) {
     try {
@@ -174,8 +177,10 @@ void Attempt::start(const docker::Container& container) {
     if (detached_) throw Detached{};
     if ((kill_requested_ || !why_stopped_.empty()) && container.state.status == "created") throw Cancelled("the task was ended");
   }
-  bool fresh = container.state.status == "created";
-  files_.emplace(log_, !fresh, task_.max_output_bytes);
+  // That of a VPS is started again by a new attempt; by the runner's own start it is only found.
+  const bool again = task_.vps && origin_ == Origin::dispatched && !container.state.running;
+  const bool fresh = container.state.status == "created" || again;
+  files_.emplace(log_, !fresh || again, task_.max_output_bytes);
   if (fresh) start_container(container.id);
   // By the engine's clock, which also says when it ended: by ours a short task would end before it started.
   started_at_ = fresh ? runtime_.state(container.id).started_at : container.state.started_at;

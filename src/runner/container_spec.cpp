@@ -67,7 +67,20 @@ void check_place(const MountSpec& mount, const TaskSpec& task, const NodeFacts& 
                     "What may be is in allowed_mounts below [tasks] in the configuration of the host.");
 }
 
+// Whatever the image starts by itself: somebody lives there, and it comes back after a crash or a restart of the machine.
+void make_vps(docker::ContainerSpec& spec, const TaskSpec& task, const NodeFacts& facts) {
+  constexpr const char* kProgram = "/usr/local/bin/riverbox";
+  spec.entrypoint = {kProgram};
+  spec.command = {"vps-init"};
+  spec.working_dir.clear();
+  spec.restart_policy = "unless-stopped";
+  spec.hostname = task.name.empty() ? "vps-" + task.id.str() : task.name;
+  spec.mounts.push_back({facts.program.string(), kProgram, true});
+}
+
 }  // namespace
+
+std::string container_name(const docker::Naming& naming, const TaskSpec& task) { return task.vps ? naming.vps_container(task.id) : naming.task_container(task.id); }
 
 std::string owner_label(const docker::Naming& naming) { return naming.label("runner_state"); }
 
@@ -77,7 +90,7 @@ docker::ContainerSpec container_spec(const TaskSpec& task, const std::string& im
   spec.command = task_argv(task);  // the entrypoint of the image stays
   spec.env = environment_of(task);
   spec.working_dir = task.working_dir;
-  spec.labels = facts.naming.task_labels(task.id, kTaskType, facts.node, task.attempt, task.epoch);
+  spec.labels = facts.naming.task_labels(task.id, task_type(task), facts.node, task.attempt, task.epoch);
   spec.labels[owner_label(facts.naming)] = facts.state_file;
   spec.mounts.push_back({(facts.shared_dir / "shared_data").string(), "/shared", false});
   spec.mounts.push_back({facts.local_temp_dir.string(), "/local_temp", false});
@@ -104,6 +117,7 @@ docker::ContainerSpec container_spec(const TaskSpec& task, const std::string& im
   // runner that adopts the task after that could not tell which bytes it reads.
   spec.log_driver = "local";
   spec.log_options = {{"max-size", "1t"}, {"max-file", "1"}, {"compress", "false"}};
+  if (task.vps) make_vps(spec, task, facts);
   return spec;
 }
 

@@ -21,9 +21,13 @@ struct NodeFacts {
   std::string state_file;  // tells our containers from those of another runner on the same daemon
   int pids_limit = 0;      // of each task; 0 = none
   std::string network;     // that each task joins; empty: the engine's own default
+  std::filesystem::path program;  // this executable, where containers can mount it
 };
 
-inline constexpr std::string_view kTaskType = "command";
+// The value of the label "task_type".
+inline std::string_view task_type(const TaskSpec& task) { return task.vps ? "vps" : "command"; }
+// The name of its container.
+std::string container_name(const docker::Naming& naming, const TaskSpec& task);
 
 // The label whose value is NodeFacts::state_file.
 std::string owner_label(const docker::Naming& naming);

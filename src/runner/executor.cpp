@@ -1,11 +1,19 @@
 #include "runner/executor.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "base/error.hpp"
 #include "base/log.hpp"
 
 namespace riverbox::runner {
+
+namespace {
+
+constexpr auto kEnding = std::chrono::seconds(60);  // that a VPS may need, once it was told to
+
+}  // namespace
 
 Executor::Executor(Services services) : services_(std::move(services)) {}
 
@@ -91,6 +99,35 @@ void Executor::control(const AttemptId& id, bool pause, Done done) {
   if (!posted) done(false, "the runner is busy; try again");
 }
 
+void Executor::remove_vps(TaskId id, Done done) {
+  const bool posted = control_.post([this, id, done] {
+    try {
+      remove_vps(id);
+      done(true, {});
+    } catch (const std::exception& error) {
+      done(false, error.what());
+    }
+  });
+  if (!posted) done(false, "the runner is busy; try again");
+}
+
+void Executor::remove_vps(TaskId id) {
+  const auto is_there = [&] {
+    std::lock_guard lock(mutex_);
+    return !stopping_ && std::any_of(attempts_.begin(), attempts_.end(), [&](const auto& entry) { return entry.first.task == id; });
+  };
+  for (const auto give_up = std::chrono::steady_clock::now() + kEnding; is_there(); std::this_thread::sleep_for(std::chrono::milliseconds(50)))
+    if (std::chrono::steady_clock::now() > give_up) throw Conflict("VPS " + id.str() + " has not ended yet");
+  const auto& naming = services_.facts.naming;
+  try {
+    const auto container = services_.engine.inspect_container(naming.vps_container(id));
+    const auto owner = container.labels.find(owner_label(naming));
+    if (owner == container.labels.end() || owner->second != services_.facts.state_file) throw Conflict("container '" + container.name + "' is not of this runner");
+    services_.engine.remove_container(container.id, true);
+  } catch (const docker::ContainerNotFoundError&) {
+  }
+}
+
 std::unique_ptr<terminal::Shell> Executor::open_shell(const AttemptId& id, const terminal::OpenRequest& request) {
   const log::Scope scope("task", id.str());
   const auto attempt = find(id);
@@ -123,7 +160,7 @@ bool Executor::is_leftover(const docker::ContainerSummary& container) const {
     auto found = container.labels.find(key);
     return found == container.labels.end() ? std::string() : found->second;
   };
-  if (label(owner_label(naming)) != services_.facts.state_file || label(naming.label("task_type")) != kTaskType) return false;
+  if (label(owner_label(naming)) != services_.facts.state_file || label(naming.label("task_type")) != "command") return false;
   auto task = docker::extract_task_id_from_name(container.name);
   if (!task) return false;
   std::lock_guard lock(mutex_);

@@ -29,6 +29,8 @@ public:
   // `done(ok, message)` once, on a worker; not at all when the runner stops first.
   using Done = std::function<void(bool ok, std::string message)>;
   void control(const AttemptId& id, bool pause, Done done);
+  // The container of a VPS that is no more. Fails while it runs.
+  void remove_vps(TaskId id, Done done);
   // A shell in the container of an attempt. Blocking (Docker). Throws Conflict when it does not run, docker errors.
   std::unique_ptr<terminal::Shell> open_shell(const AttemptId& id, const terminal::OpenRequest& request);
 
@@ -38,6 +40,7 @@ public:
   void stop();
 
 private:
+  void remove_vps(TaskId id);
   void launch(TaskSpec task, Attempt::Origin origin);
   void finished(const AttemptId& id);
   std::shared_ptr<Attempt> find(const AttemptId& id) const;

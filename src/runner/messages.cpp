@@ -121,6 +121,7 @@ HostMessage message_of(const std::string& type, const json& message) {
   if (type == "keys") return keys_of(message);
   if (type == "dispatch") return Dispatch{required(message, "task").get<TaskSpec>()};
   if (type == "kill") return Kill{attempt_of(message)};
+  if (type == "remove_vps") return RemoveVps{TaskId::parse(text_of(message, "task_id")), required(message, "request").dump()};
   if (type == "pause" || type == "resume") return Control{type == "pause", attempt_of(message), required(message, "request").dump()};
   if (type == "sync") return sync_of(message);
   if (type == "open_terminal") return terminal_of(message);
@@ -136,7 +137,7 @@ HostMessage message_of(const std::string& type, const json& message) {
 }  // namespace
 
 std::optional<HostMessage> parse_host_message(std::string_view text, std::string* type_out) {
-  static constexpr std::string_view kKnown[] = {"welcome", "refused", "ack", "heard", "keys", "dispatch", "kill", "pause", "resume", "open_logs", "open_terminal", "sync"};
+  static constexpr std::string_view kKnown[] = {"welcome", "refused", "ack", "heard", "keys", "dispatch", "kill", "pause", "resume", "remove_vps", "open_logs", "open_terminal", "sync"};
   json message = json::parse(text, nullptr, false);
   if (!message.is_object()) throw InvalidInput("the message is not a JSON object");
   auto type = text_of(message, "type");

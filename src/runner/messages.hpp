@@ -49,6 +49,10 @@ struct Control {
   AttemptId attempt;
   std::string request;  // JSON text, sent back as it came
 };
+struct RemoveVps {
+  TaskId id;
+  std::string request;  // likewise
+};
 // A part of one file as it is now, instead of all that comes.
 struct OutputPart {
   std::string file;  // relative to the share
@@ -73,7 +77,7 @@ struct OpenTerminal {
   AttemptId attempt;
   terminal::RelayOptions options = {};
 };
-using HostMessage = std::variant<Welcome, Refused, Acknowledged, Heard, Keys, Dispatch, Kill, Control, OpenLogs, OpenTerminal, Sync>;
+using HostMessage = std::variant<Welcome, Refused, Acknowledged, Heard, Keys, Dispatch, Kill, Control, RemoveVps, OpenLogs, OpenTerminal, Sync>;
 
 // Throws InvalidInput that says what is wrong with the message. nullopt: a type this version does not know; `type` (if
 // given) is set to it either way.

@@ -51,7 +51,7 @@ NetworkPlan network_of(const Config& config) {
 
 NodeFacts facts_of(const Config& config, const Inventory& inventory, const fs::path& state) {
   return {docker::Naming(config.docker.prefix), inventory.node, fs::absolute(config.paths.shared_dir), fs::absolute(config.paths.local_temp_dir),
-          inventory.numa, state.string(), config.docker.tasks_pids_limit, network_of(config).name};
+          inventory.numa, state.string(), config.docker.tasks_pids_limit, network_of(config).name, fs::absolute(config.paths.state_dir) / "bin/riverbox"};
 }
 
 }  // namespace
@@ -272,6 +272,7 @@ void Runner::Impl::handle(HostMessage message) {
                  [&](Dispatch& dispatch) { executor_.dispatch(std::move(dispatch.task)); },
                  [&](Kill& kill) { executor_.kill(kill.attempt); },
                  [&](Control& control) { executor_.control(control.attempt, control.pause, answer(control.request)); },
+                 [&](RemoveVps& removed) { executor_.remove_vps(removed.id, answer(removed.request)); },
                  [&](OpenLogs& open) { follow(std::move(open)); },
                  [&](OpenTerminal& open) { terminals_->open(std::move(open)); },
                  [&](Sync& sync) { warmer_.take(std::move(sync)); },

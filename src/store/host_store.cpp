@@ -126,6 +126,12 @@ INSERT INTO task_texts SELECT id, coalesce(json_extract(spec, '$.name'), '') || 
   coalesce(substr((SELECT group_concat(' ' || value, '') FROM json_each(spec, '$.arguments')), 1, 4096), '') FROM tasks WHERE json_valid(spec);
 )";
 
+// Which tasks are VPSs, and what of removed ones still lies on nodes that were away.
+constexpr std::string_view kSchema12 = R"(
+CREATE TABLE vpses (id INTEGER PRIMARY KEY REFERENCES tasks (id) ON DELETE CASCADE, name TEXT UNIQUE) STRICT;
+CREATE TABLE vps_leftovers (id INTEGER PRIMARY KEY, node TEXT NOT NULL) STRICT;
+)";
+
 // "'running','paused'": state names are ours, so they need no parameters, and the text is one of a few.
 std::string sql_list(const std::vector<TaskState>& states) {
   std::string list;
@@ -140,7 +146,7 @@ const std::string& is_unfinished() {
 
 }  // namespace
 
-const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3, kSchema4, kSchema5, kSchema6, kSchema7, kSchema8, kSchema9, kSchema10, kSchema11};
+const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3, kSchema4, kSchema5, kSchema6, kSchema7, kSchema8, kSchema9, kSchema10, kSchema11, kSchema12};
 
 // ---- nodes
 
@@ -211,6 +217,9 @@ void run_insert(Database::Connection& connection, const TaskRecord& task) {
   statement.bind(task.placement).bind(task.target).bind(task.fingerprint).bind(task.owner).bind(task.spec.environment);
   statement.run();
   connection.prepare("INSERT INTO task_texts (id, text) VALUES (?, ?)").bind(stored(task.spec.id)).bind(searched_text(task.spec)).run();
+  if (!task.spec.vps) return;
+  const auto name = task.spec.name.empty() ? std::nullopt : std::optional(task.spec.name);
+  connection.prepare("INSERT INTO vpses (id, name) VALUES (?, ?)").bind(stored(task.spec.id)).bind(name).run();
 }
 
 void tell(Database::Connection& connection, const TaskRecord& task, const char* action, std::string message) {
@@ -376,7 +385,7 @@ std::vector<TaskRecord> TaskRepository::with_old_output(const std::string& ended
   std::vector<TaskRecord> tasks;
   db_.read([&](Database::Connection& connection) {
     Statement rows = connection.prepare(
-        fmt::format("SELECT {} FROM tasks WHERE output_removed = 0 AND completed_at <> '' AND completed_at < ? AND (completed_at, id) > (?, ?) AND NOT {} ORDER BY completed_at, id LIMIT ?", kTaskColumns, is_unfinished()));
+        fmt::format("SELECT {} FROM tasks WHERE id NOT IN (SELECT id FROM vpses) AND output_removed = 0 AND completed_at <> '' AND completed_at < ? AND (completed_at, id) > (?, ?) AND NOT {} ORDER BY completed_at, id LIMIT ?", kTaskColumns, is_unfinished()));
     rows.bind(ended_before).bind(after.completed_at).bind(stored(after.id)).bind(most);
     tasks = tasks_of(rows);
   });
@@ -395,7 +404,7 @@ size_t TaskRepository::remove_old(const std::string& ended_before, bool only_wit
     std::set<std::string> batches;
     {
       Statement row = connection.prepare(
-          fmt::format("DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE output_removed IN ({1}) AND completed_at <> '' AND completed_at < ? AND NOT {0} AND id NOT IN "
+          fmt::format("DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE id NOT IN (SELECT id FROM vpses) AND output_removed IN ({1}) AND completed_at <> '' AND completed_at < ? AND NOT {0} AND id NOT IN "
                       "(SELECT CAST(after.value AS INTEGER) FROM tasks AS follower, json_each(follower.spec, '$.after') AS after WHERE follower.{0}) LIMIT ?) RETURNING batch_id",
                       is_unfinished(), only_without_output ? "1" : "0, 1"));
       row.bind(ended_before).bind(most);

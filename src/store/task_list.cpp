@@ -13,7 +13,7 @@ namespace {
 // The parameters: ?1 states (",failed,lost,"), ?2 before, ?3 owner, ?4 node, ?5 environment, ?6 pattern of the text, ?7 of the id, ?8 limit, ?9 offset. Those that a statement
 // does not speak of are bound for nothing; so there are few statements, which stay prepared.
 std::string filters(const TaskQuery& query) {
-  std::string out;
+  std::string out = " AND NOT EXISTS (SELECT 1 FROM vpses AS v WHERE v.id = t.id)";
   if (query.before) out += " AND t.id < ?2";
   if (query.owner) out += " AND t.owner = ?3";
   if (query.node) out += " AND t.node = ?4";
@@ -38,7 +38,7 @@ std::string merged_runs(const TaskQuery& query) {
 std::string selection(const TaskQuery& query) {
   if (!query.states.empty() || query.owner || query.node || query.environment) return merged_runs(query);
   if (query.text.empty()) return "SELECT t.id AS id FROM tasks AS t WHERE true" + filters(query);
-  return "SELECT x.id AS id FROM task_texts AS x WHERE " + fits_text(query) + (query.before ? " AND x.id < ?2" : "");
+  return "SELECT x.id AS id FROM task_texts AS x WHERE " + fits_text(query) + " AND NOT EXISTS (SELECT 1 FROM vpses AS v WHERE v.id = x.id)" + (query.before ? " AND x.id < ?2" : "");
 }
 
 std::string states_parameter(const TaskQuery& query) {
@@ -78,7 +78,7 @@ std::vector<std::pair<TaskState, std::uint64_t>> TaskRepository::count_by_state(
   std::map<TaskState, std::uint64_t> counts;
   for (const TaskState state : all_states()) counts[state] = 0;
   db_.read([&](Database::Connection& connection) {
-    Statement row = connection.prepare(fmt::format("SELECT state, count(*) FROM tasks {} GROUP BY state", owner ? "WHERE owner=?" : ""));
+    Statement row = connection.prepare(fmt::format("SELECT state, count(*) FROM tasks WHERE id NOT IN (SELECT id FROM vpses){} GROUP BY state", owner ? " AND owner=?" : ""));
     if (owner) row.bind(*owner);
     while (row.step()) counts[parse_task_state(row.text(0))] = static_cast<std::uint64_t>(row.integer(1));
   });

@@ -159,6 +159,17 @@ class OpenApi(OwnCluster):
         self.assertGreater(len(get("/api/tasks?status=completed&limit=50&offset=0")), 1)
         self.assertTrue(get(f"/api/tasks?status=completed,killed&node={node}&owner=admin&environment={env}&q=o&before={waiting}"))
         self.assertTrue(get("/api/tasks/summary")["total"])
+        # VPSs
+        vps = call("POST", "/api/vps/create", {"name": "openapi-vps", "container_name": env, "required_cores": 0, "target_hostname": node})["task_id"]
+        self.addCleanup(lambda: self.host.cli("riverbox", "vps", "rm", "--force", "openapi-vps"))
+        self.assertEqual([one["task_id"] for one in get("/api/vps")], [vps])
+        self.assertEqual(get("/api/vps/openapi-vps")["task_id"], get(f"/api/vps/{vps}")["task_id"])
+        call("POST", f"/api/vps/stop/{vps}", expected=202)
+        call("POST", f"/api/vps/start/{vps}", expected=202)
+        call("POST", f"/api/vps/restart/{vps}", expected=202)
+        call("POST", "/api/vps/remove/openapi-vps", expected=409)
+        call("POST", f"/api/vps/stop/{vps}", expected=202)
+        call("POST", f"/api/vps/remove/{vps}")
         call("POST", f"/api/docker/delete_tar/{env}", {"all": True, "force": True})
         call("POST", "/api/docker/host/delete/openapi-other")
         # who may do what

@@ -46,6 +46,7 @@ TEST_CASE("what the host says is understood") {
 
   CHECK(parsed<Kill>({{"type", "kill"}, {"task_id", "42"}, {"attempt", 3}}).attempt == AttemptId{TaskId(42), 3});
   CHECK(parsed<Control>({{"type", "pause"}, {"task_id", "42"}, {"attempt", 1}, {"request", "r1"}}).pause);
+  CHECK(parsed<RemoveVps>({{"type", "remove_vps"}, {"task_id", "42"}, {"request", "r1"}}).id == TaskId(42));
   CHECK_FALSE(parsed<Control>({{"type", "resume"}, {"task_id", "42"}, {"attempt", 1}, {"request", 5}}).pause);
 
   auto logs = parsed<OpenLogs>({{"type", "open_logs"}, {"stream", "s/1"}, {"task_id", "42"}, {"attempt", 1}, {"stdout_from", 10}, {"stderr_from", 0}});

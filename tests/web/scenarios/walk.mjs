@@ -60,6 +60,36 @@ await play(async () => {
   await page.getByRole("tab", { name: /Stderr/i }).click();
   await page.getByText("problem", { exact: true }).waitFor();
 
+  // a container to live in
+  await go(page, "/vps");
+  await page.getByRole("button", { name: "New VPS" }).first().click();
+  const wish = page.getByRole("dialog");
+  await wish.getByLabel("Name").fill("Walk");
+  await wish.getByText("At most 63 of a-z").waitFor();
+  await wish.getByLabel("Name").fill("walk-box");
+  await wish.getByLabel("Environment", { exact: true }).last().selectOption("walk");
+  await wish.getByLabel("Cores").fill("0");
+  await wish.getByRole("button", { name: "Create" }).click();
+  const box = page.locator("tr[data-name=walk-box]");
+  await box.getByText("running").waitFor();
+  await box.getByRole("button", { name: "Shell" }).click();
+  await type(page, "cat /opt/program; echo kept-$((6 * 7)) > /kept");
+  await shows(page, "installed-42");
+  await page.getByRole("dialog").getByRole("button", { name: "Close", exact: true }).click();
+  await box.getByRole("button", { name: "Stop" }).click();
+  await box.getByText("stopped").first().waitFor();
+  await box.getByRole("button", { name: "Start" }).click();
+  await box.getByText("running").waitFor();
+  await box.getByRole("button", { name: "Shell" }).click();
+  await type(page, "cat /kept");
+  await shows(page, "kept-42");
+  await page.getByRole("dialog").getByRole("button", { name: "Close", exact: true }).click();
+  await box.getByRole("button", { name: "Stop" }).click();
+  await box.getByText("stopped").first().waitFor();
+  await box.getByRole("button", { name: "Remove walk-box" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Remove" }).click();
+  await box.waitFor({ state: "detached" });
+
   await go(page, "/docker/containers");
   await row.getByRole("button", { name: "Delete walk" }).click();
   await page.getByRole("dialog").getByText("Its tarballs stay").waitFor();

@@ -492,6 +492,109 @@ export interface Task {
   version: number | null;
 }
 
+export interface Vps {
+  task_id: string;
+  task_type: string;
+  owner: string | null;
+  batch_id: string | null;
+  name: string | null;
+  env_vars: Record<string, string>;
+  working_dir: string;
+  required_cores: number;
+  exclusive: boolean;
+  cpus: number[] | null;
+  required_gpus: number[];
+  required_memory_bytes: number | null;
+  target_numa_node_id: number | null;
+  status: TaskState;
+  attempt: number;
+  on_partition: "keep" | "stop";
+  stop_signal: string;
+  stop_grace_seconds: number;
+  priority: number;
+  target: string | null;
+  assigned_node: string | null;
+  container_name: string | null;
+  registry_image: string | null;
+  docker_image_name: string | null;
+  docker_privileged: boolean;
+  docker_mount_dirs: string[];
+  exit_code: number | null;
+  error_message: string | null;
+  submitted_at: string | null;
+  started_at: string | null;
+  completed_at: string | null;
+  image_id: string | null;
+  tarball: string | null;
+  version: number | null;
+  vps_backend: string;
+}
+
+export interface VpsMade {
+  task_id: string;
+  task_type: string;
+  owner: string | null;
+  batch_id: string | null;
+  name: string | null;
+  env_vars: Record<string, string>;
+  working_dir: string;
+  required_cores: number;
+  exclusive: boolean;
+  cpus: number[] | null;
+  required_gpus: number[];
+  required_memory_bytes: number | null;
+  target_numa_node_id: number | null;
+  status: TaskState;
+  attempt: number;
+  on_partition: "keep" | "stop";
+  stop_signal: string;
+  stop_grace_seconds: number;
+  priority: number;
+  target: string | null;
+  assigned_node: string | null;
+  container_name: string | null;
+  registry_image: string | null;
+  docker_image_name: string | null;
+  docker_privileged: boolean;
+  docker_mount_dirs: string[];
+  exit_code: number | null;
+  error_message: string | null;
+  submitted_at: string | null;
+  started_at: string | null;
+  completed_at: string | null;
+  image_id: string | null;
+  tarball: string | null;
+  version: number | null;
+  vps_backend: string;
+  message: string;
+}
+
+export interface VpsAnswer {
+  message: string;
+  task_id: string;
+}
+
+export interface VpsWish {
+  name?: string;
+  container_name?: string;
+  registry_image?: string;
+  target_hostname?: string;
+  target_numa_node_id?: number;
+  targets?: string[];
+  required_cores?: number;
+  exclusive?: boolean;
+  required_gpus?: unknown;
+  gpu_count?: number;
+  required_memory_bytes?: number;
+  env_vars?: Record<string, string>;
+  privileged?: boolean;
+  additional_mounts?: string[];
+  vps_backend?: "docker";
+  priority?: number;
+  no_wait?: boolean;
+  client_id?: string;
+}
+
 export interface TaskSummary {
   total: number;
   by_status: Record<string, number>;
