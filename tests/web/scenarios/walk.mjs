@@ -26,7 +26,7 @@ await play(async () => {
   await row.getByText("running").waitFor();
 
   await row.getByRole("button", { name: "Shell" }).click();
-  await page.waitForFunction(() => document.activeElement.closest(".screen"), null, { timeout: 5000 }); // one can type at once
+  await until(() => page.evaluate(() => !!document.activeElement.closest(".screen")), "the terminal to have the focus"); // one can type at once
   await type(page, "mkdir -p /opt && echo installed-$((40 + 2)) > /opt/program && cat /opt/program");
   await shows(page, "installed-42");
   if (facts.screenshots) await page.screenshot({ path: `${facts.screenshots}/shell.png` });
