@@ -68,6 +68,16 @@ class Vps(OwnCluster):
         self.assertNotEqual(self.vps("show", "gone").code, 0)
         wait_until(lambda: not self.container(id) or None, 20, "the container to go")
 
+    def test_one_removed_while_its_node_is_away_goes_when_it_is_back(self):
+        id = self.create("away")
+        self.wait_for("away", "running")
+        self.runner.kill()
+        self.vps("rm", "--force", "away", check=True)
+        self.assertEqual(self.container(id), "running")
+        self.runner.start()
+        self.host.wait_online(self.node)
+        wait_until(lambda: not self.container(id) or None, 30, "the container to go")
+
     def test_names(self):
         self.create("twin")
         self.assertIn("is called 'twin' already", self.vps("create", "--container", self.environment, "--name", "twin").err)
