@@ -36,4 +36,4 @@ _riverbox() {
     return 0
 }
 
-complete -F _riverbox riverbox hakuriver.docker hakuriver.docker-shell hakuriver.host hakuriver.runner hakuriver.client hakuriver.task
+complete -F _riverbox riverbox hakuriver.docker hakuriver.docker-shell hakuriver.host hakuriver.runner hakuriver.client hakuriver.task hakuriver.vps

@@ -20,7 +20,7 @@ function __riverbox_candidates
     $binary __complete $arguments 2>/dev/null
 end
 
-for name in riverbox hakuriver.docker hakuriver.docker-shell hakuriver.host hakuriver.runner hakuriver.client hakuriver.task
+for name in riverbox hakuriver.docker hakuriver.docker-shell hakuriver.host hakuriver.runner hakuriver.client hakuriver.task hakuriver.vps
     complete --command $name --no-files --arguments '(__riverbox_candidates)'
     complete --command $name --long-option config --require-parameter --force-files
 end

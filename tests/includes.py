@@ -15,19 +15,22 @@ NET = OS | {"net"}
 DOCKER = OS | {"net", "store", "docker"}
 ENVIRONMENT = OS | {"net", "docker", "environment"}   # never store
 TERMINAL = OS | {"net", "terminal"}                   # never docker: it is given a byte stream
+TUNNEL = OS | {"net", "tunnel"}                       # never docker: it is given a folder and the name of a container
 BOTH = DOCKER | ENVIRONMENT | TERMINAL
 ALLOWED = {
-    "base": BASE, "os": OS, "store": STORE, "net": NET, "docker": DOCKER, "environment": ENVIRONMENT, "terminal": TERMINAL,
-    "host": BOTH | {"host"}, "runner": BOTH | {"runner"},              # they never know each other
+    "base": BASE, "os": OS, "store": STORE, "net": NET, "docker": DOCKER, "environment": ENVIRONMENT, "terminal": TERMINAL, "tunnel": TUNNEL,
+    "host": BOTH | {"host"}, "runner": BOTH | {"tunnel", "runner"},    # they never know each other
     "doctor": BOTH | {"runner", "doctor"},
+    "ssh": OS | {"ssh"},                                               # it runs in users' containers, alone
     "web": {"web"},
-    "api": BOTH | {"host", "runner", "web", "api"},
-    "applets": BOTH | {"host", "runner", "doctor", "web", "api", "applets"},
+    "api": BOTH | {"tunnel", "host", "runner", "web", "api"},
+    "applets": BOTH | {"tunnel", "host", "runner", "doctor", "ssh", "web", "api", "applets"},
 }
 # what may appear only in these places (folders or files)
 ONLY = [
     (re.compile(r'#\s*include\s*[<"]sqlite3\.h[>"]'), "sqlite3.h", ("store/",)),
-    (re.compile(r'#\s*include\s*[<"]openssl/'), "OpenSSL", ("net/", "base/sha256.cpp", "base/signature.cpp")),
+    (re.compile(r'#\s*include\s*[<"]openssl/'), "OpenSSL", ("net/", "base/sha256.cpp", "base/signature.cpp", "base/ssh_key.cpp")),
+    (re.compile(r'#\s*include\s*[<"]libssh/'), "libssh", ("ssh/",)),
     (re.compile(r'#\s*include\s*[<"](CLI/|CLI11)'), "CLI11", ("applets/", "main.cpp")),
     (re.compile(r'#\s*include\s*[<"]boost/beast'), "Boost.Beast", ("net/",)),
     (re.compile(r'#\s*include\s*[<"]nlohmann/json\.hpp'), "nlohmann/json.hpp", ("base/json.hpp",)),

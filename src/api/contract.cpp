@@ -51,16 +51,33 @@ ForceWish force?:boolean
 LoadAggregate totalNodes:integer onlineNodes:integer totalCores:integer totalMemBytes:integer usedMemBytes:integer avgCpuPercent:number avgMemPercent:number maxAvgCpuTemp:number|null maxMaxCpuTemp:number|null lastUpdated:string
 Health nodes:Load[][] aggregate:LoadAggregate[]
 TaskState ='pending,assigning,syncing,running,paused,completed,failed,killed,killed_oom,lost,stopped'
-Submission command:string arguments?:string[] name?:string task_type?:'command' env_vars?:string{} working_dir?:string container_name?:string registry_image?:string privileged?:boolean additional_mounts?:string[] required_cores?:integer exclusive?:boolean required_memory_bytes?:integer gpu_count?:integer required_gpus?:integer[][] targets?:string[] no_wait?:boolean priority?:integer retries?:integer time_limit_seconds?:integer stop_signal?:string stop_grace_seconds?:integer on_partition?:'keep,stop' after?:string[] client_id?:string
+Submission command?:string arguments?:string[] name?:string task_type?:'command,vps' env_vars?:string{} working_dir?:string container_name?:string registry_image?:string privileged?:boolean additional_mounts?:string[] required_cores?:integer exclusive?:boolean required_memory_bytes?:integer gpu_count?:integer required_gpus?:integer[][] targets?:string[] no_wait?:boolean priority?:integer retries?:integer time_limit_seconds?:integer stop_signal?:string stop_grace_seconds?:integer on_partition?:'keep,stop' after?:string[] client_id?:string
 Batch tasks:Submission[] client_id?:string
 TaskNode hostname:string url:string
 FailedTarget target:string reason:string
-Submitted message:string task_ids:string[] waiting?:string[] assigned_node?:TaskNode failed_targets?:FailedTarget[]
-Task task_id:string task_type:string owner:string|null batch_id:string|null name:string|null command:string arguments:string[] env_vars:string{} working_dir:string required_cores:integer exclusive:boolean cpus:integer[]|null required_gpus:integer[] required_memory_bytes:integer|null target_numa_node_id:integer|null status:TaskState attempt:integer retries:integer time_limit_seconds:integer|null on_partition:'keep,stop' stop_signal:string stop_grace_seconds:integer priority:integer target:string|null assigned_node:string|null container_name:string|null registry_image:string|null docker_image_name:string|null docker_privileged:boolean docker_mount_dirs:string[] stdout_path:string stderr_path:string exit_code:integer|null error_message:string|null submitted_at:string|null started_at:string|null completed_at:string|null image_id:string|null tarball:string|null version:integer|null
-Vps task_id:string task_type:string owner:string|null batch_id:string|null name:string|null env_vars:string{} working_dir:string required_cores:integer exclusive:boolean cpus:integer[]|null required_gpus:integer[] required_memory_bytes:integer|null target_numa_node_id:integer|null status:TaskState attempt:integer on_partition:'keep,stop' stop_signal:string stop_grace_seconds:integer priority:integer target:string|null assigned_node:string|null container_name:string|null registry_image:string|null docker_image_name:string|null docker_privileged:boolean docker_mount_dirs:string[] exit_code:integer|null error_message:string|null submitted_at:string|null started_at:string|null completed_at:string|null image_id:string|null tarball:string|null version:integer|null vps_backend:string
-VpsMade +Vps message:string
+RunnerResponse ssh_port:integer
+Submitted message:string task_ids:string[] waiting?:string[] assigned_node?:TaskNode failed_targets?:FailedTarget[] runner_response?:RunnerResponse
+Workload task_id:string task_type:string owner:string|null batch_id:string|null name:string|null env_vars:string{} working_dir:string required_cores:integer exclusive:boolean cpus:integer[]|null required_gpus:integer[] required_memory_bytes:integer|null target_numa_node_id:integer|null status:TaskState attempt:integer on_partition:'keep,stop' stop_signal:string stop_grace_seconds:integer priority:integer target:string|null assigned_node:string|null container_name:string|null registry_image:string|null docker_image_name:string|null docker_privileged:boolean docker_mount_dirs:string[] exit_code:integer|null error_message:string|null submitted_at:string|null started_at:string|null completed_at:string|null image_id:string|null tarball:string|null version:integer|null
+Task +Workload command:string arguments:string[] retries:integer time_limit_seconds:integer|null stdout_path:string stderr_path:string
+User id:string username:string display_name:string
+Vps +Workload assignees:User[] vps_backend:string ssh_key_mode:'disabled,upload,generate,none' ssh_port:integer
+VpsMade +Vps message:string ssh_private_key?:string ssh_public_key?:string
+Assigned +VpsAnswer assigned_users:string[]
+Assignment user_id:string username:string display_name:string assigned_at:string
+Assignments task_id:string assignments:Assignment[]
 VpsAnswer message:string task_id:string
-VpsWish name?:string container_name?:string registry_image?:string target_hostname?:string target_numa_node_id?:integer targets?:string[] required_cores?:integer exclusive?:boolean required_gpus?:any gpu_count?:integer required_memory_bytes?:integer env_vars?:string{} privileged?:boolean additional_mounts?:string[] vps_backend?:'docker' priority?:integer no_wait?:boolean client_id?:string
+VpsWish name?:string container_name?:string registry_image?:string target_hostname?:string target_numa_node_id?:integer targets?:string[] required_cores?:integer exclusive?:boolean required_gpus?:any gpu_count?:integer required_memory_bytes?:integer env_vars?:string{} privileged?:boolean additional_mounts?:string[] vps_backend?:'docker' ssh_key_mode?:'disabled,upload,generate,none' ssh_public_key?:string priority?:integer no_wait?:boolean
+StartWish from?:string|integer fresh?:boolean discard?:boolean
+RestoreWish snapshot?:string|integer discard?:boolean
+Snapshot tag:string task_id:string timestamp:integer size:integer own_bytes:integer created_at:time message:string|null in_use:boolean
+Snapshots task_id:string snapshots:Snapshot[] count:integer
+SnapshotTag task_id:string tag:string
+SnapshotWish message?:string
+SnapshotTaken message:string snapshot:Snapshot tag:string
+SnapshotsDeleted message:string deleted_count:integer
+PublishWish name:string
+VpsPublished message:string env_name:string timestamp:integer tarball:string image_id:string size_bytes:integer pruned:string[]
+SharedTerminal name:string since:time clients:integer watchers:integer rows:integer cols:integer
 TaskSummary total:integer by_status:integer{}
 Predecessor task_id:string status:TaskState
 Refusal node:string reason:string
@@ -128,14 +145,27 @@ GET /task/{id}/stdout ?tail >text/plain >206:text/plain
 GET /task/{id}/stderr ?tail >text/plain >206:text/plain
 GET /tasks/{id}/stdout ?tail >text/plain >206:text/plain
 GET /tasks/{id}/stderr ?tail >text/plain >206:text/plain
+GET /tasks/{id}/sessions >SharedTerminal[]
 GET /tasks/{id}/events ?since >text/event-stream
 POST /vps/create <VpsWish >VpsMade
 GET /vps ?active >Vps[]
+GET /vps/status >Vps[]
+GET /vps/my >Vps[]
 GET /vps/{id} >Vps
 POST /vps/stop/{id} >202:VpsAnswer
-POST /vps/start/{id} >202:VpsAnswer
-POST /vps/restart/{id} >202:VpsAnswer
+POST /vps/start/{id} <StartWish >202:VpsAnswer
+POST /vps/restart/{id} <StartWish >202:VpsAnswer
+POST /vps/restore/{id} <RestoreWish >202:VpsAnswer
+GET /vps/snapshots/{id} >Snapshots
+POST /vps/snapshots/{id} ?message <SnapshotWish >SnapshotTaken
+DELETE /vps/snapshots/{id} >SnapshotsDeleted
+GET /vps/snapshots/{id}/latest >SnapshotTag
+DELETE /vps/snapshots/{id}/{snapshot} >Message
+POST /vps/publish/{id} <PublishWish >VpsPublished
 POST /vps/remove/{id} >VpsAnswer
+POST /vps/{id}/assign <string[] >Assigned
+DELETE /vps/{id}/assign/{user_id} >VpsAnswer
+GET /vps/{id}/assignments >Assignments
 POST /nodes/invite <InvitationWish >201:Invitation
 POST /nodes/join <JoinWish >201:Joined
 GET /whoami >WhoAmI

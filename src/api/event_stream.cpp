@@ -126,6 +126,7 @@ void open_events(const CallPtr& call, const FeedPosition& from) {
   if (!body) return;
   auto reader = std::make_shared<EventReader>(services, call->identity, std::move(body), from);
   reader->start();
+  services.vps_guests.add(guest_key(call->identity.name, TaskId::parse(call->parameter("id"))), reader, [](EventReader& cut) { cut.fail(""); });
   services.guests.add(call->identity.token_id, reader, [](EventReader& cut) { cut.fail(""); });
   feed->start(std::move(reader));
 }

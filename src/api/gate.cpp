@@ -66,9 +66,15 @@ void audit(const Identity& identity, const net::Request& request) {
   log::info("audit", request.method + " " + printable(request.path, 300), {{"user", identity.known ? identity.name : "(anybody)"}, {"role", std::string(to_string(identity.role))}, {"from", request.remote_address}});
 }
 
+bool sees_task(Services& services, const Identity& identity, const store::TaskRecord& task) {
+  return identity.sees_task_of(task.owner) || (identity.role >= Role::user && services.vpses.is_shared_with(task, identity.name));
+}
+
+std::string guest_key(const std::string& user, TaskId vps) { return user + "/" + vps.str(); }
+
 store::TaskRecord visible_task(Services& services, const Identity& identity, TaskId id) {
   auto task = services.tasks.get(id);
-  if (!identity.sees_task_of(task.owner)) throw host::no_such_task(id);
+  if (!sees_task(services, identity, task)) throw host::no_such_task(id);
   return task;
 }
 

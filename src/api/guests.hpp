@@ -1,4 +1,5 @@
-// Connections that last longer than a request, terminals and followers and links of runners, and whose token let them in: they end with it. Thread-safe.
+// Connections that last longer than a request, terminals and followers and links of runners, and whose token let them in: they end with it. Likewise those into VPSs of others, which
+// end with the sharing: their key is guest_key(). Thread-safe.
 #pragma once
 #include <boost/asio/io_context.hpp>
 #include <cstddef>

@@ -12,6 +12,7 @@
 #include "api/registry.hpp"
 #include "api/services.hpp"
 #include "api/sockets.hpp"
+#include "api/ssh_proxy.hpp"
 #include "api/trace.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
@@ -125,6 +126,7 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
       token_repository(database),
       event_repository(database),
       vps_repository(database),
+      vps_assignments(database),
       version_keys(c.paths.state_dir),
       environments(engine, naming, environment::Share(c.container_dir(), c.paths.shared_dir), publications,
                    {.packaging = packaging_of(c), .keep_image = shares_daemon_with_runner,
@@ -138,7 +140,8 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
       archives([this](std::function<void()> work) { return listing.post(std::move(work)); }, [this] { return environments.archives(); }),
       nodes(node_repository, c.timing.heartbeat_interval, c.timing.heartbeat_timeout_factor),
       tasks(task_repository, nodes, log_files(c)),
-      vpses(vps_repository, tasks, nodes),
+      vpses(vps_repository, vps_assignments, tasks, nodes),
+      snapshots(nodes),
       retention(task_repository, c.paths.shared_dir, log_files(c), retention_of(c)),
       warm_up(nodes, task_repository, c.docker.image_sync_timeout),
       task_policy(host::TaskPolicy(c)),
@@ -146,6 +149,7 @@ Services::Services(boost::asio::io_context& l, const Config& c, std::string t, b
       local_users(c.security.local_users),
       access(c, finders(tokens, local_users, tickets)),
       guests(loop, [this](const std::string& token_id) { return tokens.is_valid(token_id); }),
+      vps_guests(loop, [](const std::string&) { return true; }),
       answers([this] { return database.changes() + nodes.changes(); }, kMaxAgeOfAnswers),
       container_walk([this](std::function<void()> work) { return slow.post(std::move(work)); }, [this] { return environments.list(true); }) {
   tokens.on_end = [this](const std::string& token_id) { guests.show_out(token_id); };
@@ -210,6 +214,18 @@ struct HostServer::Impl {
     });
   }
 
+  // Whose line carries tokens: where the API is not in the clear, it is not either, and riverbox ssh comes through the API.
+  void open_ssh_proxy() {
+    const auto config = services.config.now();
+    const auto port = config->network.host_ssh_proxy_port;
+    if (port == 0 || config->security.tls != "off") return;
+    try {
+      ssh_proxy.emplace(services, config->network.host_bind_ip, port);
+    } catch (const Error& error) {
+      log::warning("host", "there is no SSH proxy for clients of HakuRiver; riverbox ssh does without it", {{"reason", error.what()}});
+    }
+  }
+
   // Docker and the share may be away: that is said, and each request that needs them says it again.
   void recover() {
     services.slow.post([this] {
@@ -234,6 +250,7 @@ struct HostServer::Impl {
   Services services;
   Housekeeping housekeeping;
   net::Server server;
+  std::optional<SshProxy> ssh_proxy;
   boost::asio::steady_timer renewal;
 };
 
@@ -243,6 +260,7 @@ HostServer::~HostServer() = default;
 void HostServer::start() {
   impl_->recover();
   impl_->housekeeping.start();
+  impl_->open_ssh_proxy();
   note_event(impl_->services.event_repository, {.type = "host", .action = "started", .subject = "host", .message = "riverbox " RIVERBOX_VERSION});
   if (impl_->services.config->security.tls != "off") impl_->renew_certificate();
   const auto config = impl_->services.config.now();
@@ -265,6 +283,7 @@ void HostServer::stop() {
   impl_->housekeeping.stop();
   impl_->renewal.cancel();
   impl_->server.stop();
+  impl_->ssh_proxy.reset();
   impl_->services.registry.stop();
   note_event(impl_->services.event_repository, {.type = "host", .action = "stopped", .subject = "host"});
 }

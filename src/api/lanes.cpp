@@ -1,3 +1,5 @@
+#include <boost/asio/steady_timer.hpp>
+
 #include "api/handlers.hpp"
 #include "api/services.hpp"
 
@@ -33,6 +35,13 @@ void on_lane(CallPtr call, Lane lane, std::function<void()> work) {
 
 void on_lane(CallPtr call, Lane lane, void (*work)(CallPtr)) {
   on_lane(call, lane, [call, work] { work(call); });
+}
+
+void on_lane_after(std::chrono::milliseconds wait, CallPtr call, Lane lane, std::function<void()> work) {
+  const auto timer = std::make_shared<boost::asio::steady_timer>(call->services.loop, wait);
+  timer->async_wait([timer, call, lane, work = std::move(work)](const boost::system::error_code& error) {
+    if (!error) on_lane(call, lane, work);
+  });
 }
 
 }  // namespace riverbox::api

@@ -10,6 +10,7 @@
 #include "api/sockets.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/snapshot.hpp"
 #include "base/strings.hpp"
 #include "os/topology_json.hpp"
 #include "terminal/shell.hpp"
@@ -44,6 +45,11 @@ public:
         {.done = [done = std::move(done)](const json& answer) { done(sync_answer(answer)); },
          .progress = [progress = std::move(progress)](const json& m) { progress(m.value("bytes", std::uint64_t{0}), m.value("total_bytes", std::uint64_t{0})); }});
   }
+  void snapshots(const SnapshotOrder& order, const std::function<void(const host::StepProgress&)>& progress, const std::function<void(const SnapshotAnswer&)>& done) override {
+    ask({{"type", "snapshots"}, {"order", order}},
+        {.done = [done](const json& answer) { done(snapshot_answer(answer)); },
+         .progress = [progress](const json& m) { progress({m.value("step", ""), m.value("bytes", std::uint64_t{0}), m.value("total_bytes", std::uint64_t{0})}); }});
+  }
   void open_logs(const std::string& stream, TaskId id, int attempt, std::uint64_t stdout_from, std::uint64_t stderr_from) override {
     send({{"type", "open_logs"}, {"stream", stream}, {"task_id", id.str()}, {"attempt", attempt}, {"stdout_from", stdout_from}, {"stderr_from", stderr_from}});
   }
@@ -53,10 +59,21 @@ public:
     if (order.last_lines) part["tail"] = *order.last_lines;
     send({{"type", "open_logs"}, {"stream", stream}, {"task_id", order.id.str()}, {"attempt", order.attempt}, {"part", std::move(part)}});
   }
+  void list_sessions(TaskId id, int attempt, std::function<void(host::SessionList)> done) override {
+    ask({{"type", "sessions"}, {"task_id", id.str()}, {"attempt", attempt}}, {.done = [done = std::move(done)](const json& answer) { done(session_list(answer)); }});
+  }
   void open_terminal(const std::string& stream, TaskId id, int attempt, const terminal::RelayOptions& options) override {
     const auto& open = options.open;
-    send({{"type", "open_terminal"}, {"stream", stream}, {"task_id", id.str()}, {"attempt", attempt}, {"dialect", options.dialect == terminal::Dialect::riverbox ? "riverbox" : "json"},
-          {"tty", open.tty}, {"rows", open.rows}, {"cols", open.columns}, {"env", open.env}});
+    json message{{"type", "open_terminal"}, {"stream", stream}, {"task_id", id.str()}, {"attempt", attempt}, {"dialect", options.dialect == terminal::Dialect::riverbox ? "riverbox" : "json"},
+          {"tty", open.tty}, {"rows", open.rows}, {"cols", open.columns}, {"env", open.env}};
+    if (const auto& wish = options.session) {
+      message["session"] = {{"name", wish->name.str()}, {"watch", wish->watch}, {"new", wish->fresh}};
+      if (wish->resume) message["session"]["resume"] = wish->resume->str();
+    }
+    send(message);
+  }
+  void open_forward(const std::string& stream, TaskId id, int attempt) override {
+    send({{"type", "open_forward"}, {"stream", stream}, {"task_id", id.str()}, {"attempt", attempt}});
   }
 
 private:
@@ -65,11 +82,27 @@ private:
     std::function<void(const json&)> done, progress = {};
   };
 
-  static json broken() { return {{"ok", false}, {"message", "the link to the runner broke"}}; }
+  static json broken() { return {{"ok", false}, {"error", "unavailable"}, {"message", "the link to the runner broke"}}; }
 
   static host::SyncAnswer sync_answer(const json& m) {
     return {.ok = m.value("ok", false), .message = m.value("message", ""), .tarball = m.value("tarball", ""), .way = m.value("way", ""),
             .loaded = m.value("loaded", false), .bytes_read = m.value("bytes_read", std::uint64_t{0})};
+  }
+
+  // Whoever waits for it is told, also of one that makes no sense.
+  static SnapshotAnswer snapshot_answer(const json& m) {
+    try {
+      return m.get<SnapshotAnswer>();
+    } catch (const std::exception& error) {
+      return {.error = ErrorKind::internal, .message = std::string("the runner's answer makes no sense: ") + error.what()};
+    }
+  }
+
+  static host::SessionList session_list(const json& m) {
+    host::SessionList list{.ok = m.value("ok", false), .message = m.value("message", "")};
+    for (const auto& s : m.value("sessions", json::array()))
+      list.sessions.push_back({s.value("name", ""), s.value("since", ""), s.value("clients", 0), s.value("watchers", 0), s.value("rows", 0), s.value("cols", 0)});
+    return list;
   }
 
   void ask(json message, Question question) {
@@ -143,7 +176,11 @@ private:
     d.gpus = os::gpus_of(m.value("gpus", json()));
     if (const auto cpus = os::cpus_of(m.value("cpus", json())); !cpus.empty()) d.cpus = std::make_shared<host::Cpus>(host::cpus_of(cpus, d.numa));
     d.host_tasks = m.value("host_tasks", false);
+    d.vpses = m.value("vpses", false);
     d.terminals = m.value("terminals", false);
+    d.forwards = m.value("forwards", false);
+    d.snapshots = m.value("snapshots", false);
+    d.sessions = m.value("sessions", false);
     for (const auto& a : m.value("attempts", json::array()))
       attempts_.push_back({TaskId::parse(a.at("task_id").get<std::string>()), a.value("attempt", 1), a.value("epoch", std::int64_t{1}),
                            a.contains("state") ? std::optional(parse_task_state(a["state"].get<std::string>())) : std::nullopt,

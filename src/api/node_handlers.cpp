@@ -38,7 +38,9 @@ void list_nodes(CallPtr call) { call->reply(nodes_shape(call->services)); }
 void show_node(CallPtr call) {
   const auto& name = call->parameter("name");
   const auto node = call->services.nodes.get(name);
-  call->reply(node_detail_shape(node, call->services.tasks.usage_of(name), call->services.tasks.unfinished_on(name), call->identity, call->services.config->paths.shared_dir));
+  auto tasks = call->services.tasks.unfinished_on(name);
+  std::erase_if(tasks, [&](const auto& task) { return !sees_task(call->services, call->identity, task); });
+  call->reply(node_detail_shape(node, call->services.tasks.usage_of(name), tasks, call->identity, call->services.config->paths.shared_dir));
 }
 
 void node_history(CallPtr call) {

@@ -18,6 +18,7 @@
 #include "host/nodes.hpp"
 #include "host/registry.hpp"
 #include "host/retention.hpp"
+#include "host/snapshots.hpp"
 #include "host/task_policy.hpp"
 #include "host/tasks.hpp"
 #include "host/tokens.hpp"
@@ -58,6 +59,7 @@ struct Services {
   store::TokenRepository token_repository;
   store::EventRepository event_repository;
   store::VpsRepository vps_repository;
+  store::VpsAssignments vps_assignments;
   host::VersionKeys version_keys;
   host::Environments environments;
   host::Versions versions;
@@ -66,6 +68,7 @@ struct Services {
   host::Nodes nodes;
   host::Tasks tasks;
   host::Vpses vpses;
+  host::Snapshots snapshots;
   host::Retention retention;
   host::WarmUp warm_up;
   Live<host::TaskPolicy> task_policy;
@@ -75,6 +78,7 @@ struct Services {
   net::AccessPolicy access;  // loop thread
   net::FailedLogins failed_logins;
   Guests guests;
+  Guests vps_guests;  // by guest_key(): they end with the sharing
   StreamBroker broker;
   Answers answers;
   Metrics metrics;

@@ -6,10 +6,12 @@
 #include "api/route.hpp"
 #include "api/services.hpp"
 #include "api/trace.hpp"
+#include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/strings.hpp"
 #include "terminal/protocol.hpp"
 #include "terminal/relay.hpp"
+#include "tunnel/frames.hpp"
 
 namespace riverbox::api {
 namespace {
@@ -45,10 +47,24 @@ terminal::RelayOptions relay_options(const net::Request& request, terminal::Dial
   return options;
 }
 
+std::optional<terminal::SessionWish> session_wish(const net::Request& request) {
+  const auto given = [&](const char* key) {
+    const auto it = request.query.find(key);
+    return it == request.query.end() ? std::nullopt : std::optional(it->second);
+  };
+  const auto name = given("session");
+  if (!name) return std::nullopt;
+  terminal::SessionWish wish{.name = terminal::SessionName::parse(*name), .watch = given("watch").value_or("0") != "0", .fresh = given("new").value_or("0") != "0"};
+  if (const auto place = given("resume")) wish.resume = terminal::SessionPlace::parse(*place);
+  return wish;
+}
+
 // In our own dialect for who offers it, else in `otherwise`.
-UpgradeDecision accept_terminal(const SocketCall& call, terminal::Dialect otherwise, void (*start)(const SocketCall&, std::shared_ptr<net::WebSocket>, const terminal::RelayOptions&)) {
+UpgradeDecision accept_terminal(const SocketCall& call, terminal::Dialect otherwise, void (*start)(const SocketCall&, std::shared_ptr<net::WebSocket>, const terminal::RelayOptions&),
+                                std::optional<terminal::SessionWish> session = {}) {
   const bool ours = offers(call.request, terminal::kSubprotocol);
   auto options = relay_options(call.request, ours ? terminal::Dialect::riverbox : otherwise);
+  options.session = std::move(session);
   return net::Accept{ours ? std::string(terminal::kSubprotocol) : "", [call, options, start](std::shared_ptr<net::WebSocket> socket) { start(call, std::move(socket), options); }};
 }
 
@@ -60,7 +76,19 @@ void start_environment_terminal(const SocketCall& call, std::shared_ptr<net::Web
 
 UpgradeDecision classic_terminal(SocketCall call) { return accept_terminal(call, terminal::Dialect::classic, start_environment_terminal); }
 UpgradeDecision terminal(SocketCall call) { return accept_terminal(call, terminal::Dialect::kohaku, start_environment_terminal); }
-UpgradeDecision task_terminal(SocketCall call) { return accept_terminal(call, terminal::Dialect::kohaku, start_task_terminal); }
+
+UpgradeDecision task_terminal(SocketCall call) {
+  try {
+    return accept_terminal(call, terminal::Dialect::kohaku, start_task_terminal, session_wish(call.request));
+  } catch (const InvalidInput& error) {
+    return detail(400, error.what());
+  }
+}
+
+UpgradeDecision task_forward(SocketCall call) {
+  const bool ours = offers(call.request, tunnel::kSubprotocol);
+  return net::Accept{ours ? std::string(tunnel::kSubprotocol) : "", [call](std::shared_ptr<net::WebSocket> socket) { start_task_forward(call, std::move(socket)); }};
+}
 
 UpgradeDecision runner_link(SocketCall call) {
   if (!offers(call.request, kLinkProtocol))
@@ -78,10 +106,21 @@ UpgradeDecision attach(SocketCall call) {
   return net::Accept{offers(call.request, kLogsProtocol) ? kLogsProtocol : "", [call](std::shared_ptr<net::WebSocket> socket) { start_attach(call, std::move(socket)); }};
 }
 
-// A connection that ends with the token it was let in with.
-std::function<void(std::shared_ptr<net::WebSocket>)> ending_with(Services& services, const std::string& token_id, std::function<void(std::shared_ptr<net::WebSocket>)> opened) {
-  return [&services, token_id, opened = std::move(opened)](std::shared_ptr<net::WebSocket> socket) {
+// The key of a connection into a task, which may be a VPS of somebody else; "": it leads into none.
+std::string key_for(const Identity& identity, const std::map<std::string, std::string>& parameters) {
+  try {
+    const auto id = parameters.find("id");
+    return id == parameters.end() ? "" : guest_key(identity.name, TaskId::parse(id->second));
+  } catch (const InvalidInput&) {
+    return "";  // which the route refuses
+  }
+}
+
+// A connection that ends with the token it was let in with, or with the sharing of the VPS that it leads into: known before anybody looks whether it is shared.
+std::function<void(std::shared_ptr<net::WebSocket>)> ending_with(Services& services, const std::string& token_id, const std::string& guest_key, std::function<void(std::shared_ptr<net::WebSocket>)> opened) {
+  return [&services, token_id, guest_key, opened = std::move(opened)](std::shared_ptr<net::WebSocket> socket) {
     const std::weak_ptr<net::WebSocket> weak = socket;
+    services.vps_guests.add(guest_key, socket, [](net::WebSocket& cut) { cut.close(1008, "this VPS is not shared with you any more"); });
     opened(std::move(socket));
     if (const auto alive = weak.lock())
       services.guests.add(token_id, alive, [](net::WebSocket& cut) { cut.close(1008, "the token of this connection is not valid any more"); });
@@ -108,9 +147,9 @@ UpgradeDecision decide(Services& services, const net::Request& request) {
     auto admitted = admit(services, request, route.access);
     if (auto* refusal = std::get_if<net::Response>(&admitted)) return std::move(*refusal);
     if (route.opens_shell) audit(std::get<Identity>(admitted), request);
-    const std::string token_id = std::get<Identity>(admitted).token_id;
+    const std::string token_id = std::get<Identity>(admitted).token_id, key = key_for(std::get<Identity>(admitted), *parameters);
     auto decision = route.open({services, request, std::move(*parameters), std::get<Identity>(std::move(admitted))});
-    if (auto* accepted = std::get_if<net::Accept>(&decision)) accepted->opened = ending_with(services, token_id, std::move(accepted->opened));
+    if (auto* accepted = std::get_if<net::Accept>(&decision)) accepted->opened = ending_with(services, token_id, key, std::move(accepted->opened));
     return decision;
   }
   return detail(404, "Not Found");
@@ -124,6 +163,11 @@ const std::vector<SocketRoute>& socket_routes() {
       {"/ws/docker/host/containers/{name}/terminal", Access::operator_, terminal, "Terminal in an environment container (older path)", true},
       {"/api/docker/host/containers/{name}/terminal", Access::operator_, terminal, "Terminal in an environment container", true},
       {"/api/tasks/{id}/terminal", Access::user, task_terminal, "Terminal in a running task", true},
+      {"/ws/task/{id}/terminal", Access::user, task_terminal, "Terminal in a running task (KohakuRiver's path)", true},
+      {"/api/ws/task/{id}/terminal", Access::user, task_terminal, "Terminal in a running task (KohakuRiver's path)", true},
+      {"/api/tasks/{id}/forward", Access::user, task_forward, "Ports of a running task", true},
+      {"/ws/forward/{id}/{port}", Access::user, task_forward, "Ports of a running task (KohakuRiver's path)", true},
+      {"/api/ws/forward/{id}/{port}", Access::user, task_forward, "Ports of a running task (KohakuRiver's path)", true},
       {"/api/tasks/{id}/attach", Access::user, attach, "States and output of a task as they come"},
       {"/api/runner/link", Access::node, runner_link, "The link of a runner"},
       {"/api/runner/stream/{stream}", Access::node, runner_stream, "Output or a terminal that a runner was asked for"},

@@ -45,4 +45,7 @@ void start_attach(const SocketCall& call, std::shared_ptr<net::WebSocket> socket
 // task_terminal.cpp
 void start_task_terminal(const SocketCall& call, std::shared_ptr<net::WebSocket> socket, const terminal::RelayOptions& options);
 
+// task_forward.cpp
+void start_task_forward(const SocketCall& call, std::shared_ptr<net::WebSocket> socket);
+
 }  // namespace riverbox::api

@@ -100,7 +100,7 @@ void refuse_container_fields(const json& body, const std::string& version) {
 host::Submission parse_submission(const json& body, const Config& config) {
   host::Submission out;
   auto type = text(body, "task_type", "command");
-  if (type != "command") throw InvalidInput("task_type '" + printable(type) + "' is not supported by this host", "Only 'command' is.");
+  if (type != "command") throw InvalidInput("task_type '" + printable(type) + "' is not supported by this host", "There are 'command' and, with POST /submit, 'vps'.");
   auto& spec = out.spec;
   spec.max_output_bytes = config.tasks.max_output;
   spec.command = text(body, "command", "");

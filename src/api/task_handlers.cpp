@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "api/fields.hpp"
 #include "api/gate.hpp"
 #include "api/handlers.hpp"
 #include "api/services.hpp"
@@ -14,6 +15,8 @@ namespace riverbox::api {
 namespace {
 
 Json shape(Call& call, const store::TaskRecord& task) { return task_shape(task, call.identity, call.services.config->paths.shared_dir); }
+
+}  // namespace
 
 Json submitted_shape(Call& call, const host::Submitted& submitted) {
   Json ids = Json::array(), waiting = Json::array();
@@ -34,6 +37,8 @@ Json submitted_shape(Call& call, const host::Submitted& submitted) {
   for (const auto& f : submitted.failed) out["failed_targets"].push_back({{"target", f.target}, {"reason", f.reason}});
   return out;
 }
+
+namespace {
 
 // The newest archive of the environment. A missing one is an error that lists those there are; nothing is ever pulled instead.
 std::string newest_archive(const environment::Share& share, const environment::EnvironmentName& name) {
@@ -139,6 +144,7 @@ store::TaskQuery asked_tasks(const net::Request& request) {
 
 void submit(CallPtr call) {
   const auto body = call->body();
+  if (text(body, "task_type", "") == "vps") return submit_vps(call);
   take_new(call, {parse_submission(body, *call->services.config.now())}, body);
 }
 

@@ -181,6 +181,14 @@ Json ApiClient::post(const std::string& path, const Json& body, std::chrono::mil
   return parse_answer(response.body, url_);
 }
 
+Json ApiClient::remove(const std::string& path, std::chrono::milliseconds timeout) {
+  net::HttpClient::Options options;
+  options.total_timeout = timeout;
+  const net::Response response = http_->request("DELETE", path, {}, options);
+  if (response.status >= 300) refuse(response.status, response.body);
+  return parse_answer(response.body, url_);
+}
+
 Json ApiClient::post_long(const std::string& path, const Json& body, const std::function<void(const Progress&)>& on_progress,
                           const CancelToken& cancel) {
   AnswerReader reader(on_progress);

@@ -71,6 +71,7 @@ public:
   // A text of any length, piece by piece. Returns the head of the answer.
   net::Response copy_text(const std::string& path, const std::function<void(std::string_view)>& sink);
   Json post(const std::string& path, const Json& body = nullptr, std::chrono::milliseconds timeout = std::chrono::seconds(30));
+  Json remove(const std::string& path, std::chrono::milliseconds timeout = std::chrono::seconds(60));  // DELETE
   // For work that takes minutes: no time limit, progress as it comes. Cancelled when `cancel` is set.
   Json post_long(const std::string& path, const Json& body, const std::function<void(const Progress&)>& on_progress,
                  const CancelToken& cancel);

@@ -80,7 +80,7 @@ struct Parser {
       for (const Option& option : command->options) bind(option);
     for (const Argument& argument : path.back()->arguments) {
       CLI::Option* positional = app.add_option(argument.name);
-      positional->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      positional->expected(argument.repeated ? -1 : 1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
       bound.emplace_back(argument.name, positional);
     }
   }
@@ -116,9 +116,15 @@ Resolution resolve(const Command& root, const std::vector<std::string>& words) {
   Resolution meant;
   meant.path = {&root};
   bool only_positionals = false;
+  size_t given = 0;  // arguments, before a tail
   for (size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     const Command& current = *meant.path.back();
+    if (!current.tail.empty() && given > 0 && given == current.arguments.size()) {
+      meant.tail_marked = word == "--";
+      meant.tail.emplace(words.begin() + static_cast<long>(i) + (meant.tail_marked ? 1 : 0), words.end());
+      return meant;
+    }
     if (!only_positionals && word == "--") {
       only_positionals = true;
       if (!current.tail.empty()) {
@@ -145,6 +151,9 @@ Resolution resolve(const Command& root, const std::vector<std::string>& words) {
       meant.path.push_back(sub);
     } else if (word == "help" && !current.subcommands.empty() && !only_positionals) {
       meant.help = true;
+    } else if (!current.tail.empty() && given < current.arguments.size()) {
+      meant.words.push_back(word);
+      ++given;
     } else if (!current.tail.empty()) {
       meant.tail.emplace(words.begin() + static_cast<long>(i), words.end());
       return meant;

@@ -27,6 +27,7 @@ struct Argument {
   std::string help;
   std::string complete;
   bool required = true;
+  bool repeated = false;  // the last one may be: it takes all words that are left
 };
 
 struct Command {
@@ -38,7 +39,7 @@ struct Command {
   std::vector<Option> options;  // of a group: accepted before and after the subcommand
   std::vector<Command> subcommands;
   bool alone = false;  // of one with subcommands: it does something without them, too
-  std::string tail;  // "COMMAND [ARG...]": from the first word that is no option on (or after "--"), everything is kept verbatim
+  std::string tail;  // "COMMAND [ARG...]": from the first word that is no option on (or after "--"), everything is kept verbatim; after arguments, if there are any, also options
 };
 
 // Which command is meant, before any option is interpreted.

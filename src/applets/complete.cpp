@@ -26,7 +26,7 @@ const Option* option_called(const Resolution& so_far, const std::string& name) {
 // "files" gives nothing: the shell does that better.
 std::vector<std::string> values_of(const std::string& complete, const Resolution& so_far, const LiveNames& live) {
   if (complete.empty() || complete == "files") return {};
-  for (const char* kind : {"containers", "environments", "nodes", "tasks", "tokens", "versions"})
+  for (const char* kind : {"containers", "environments", "nodes", "tasks", "tokens", "versions", "vps"})
     if (complete == kind) return live(complete, so_far);
   return split(complete, '|');
 }

@@ -12,7 +12,10 @@ namespace riverbox::applets {
 namespace {
 
 // The applets that are installed as hakuriver.<name> links; the others are only called through riverbox.
-constexpr std::array<std::string_view, 6> kLinked{"client", "docker", "docker-shell", "host", "runner", "task"};
+constexpr std::array<std::string_view, 8> kLinked{"client", "docker", "docker-shell", "host", "runner", "ssh", "task", "vps"};
+
+// The name under which the executable is mounted into containers, for one applet alone.
+constexpr std::string_view kTunnelClient = "tunnel-client";
 
 bool has_link(std::string_view name) { return std::find(kLinked.begin(), kLinked.end(), name) != kLinked.end(); }
 
@@ -64,6 +67,8 @@ Dispatch find_applet(std::span<const Applet> table, const std::vector<std::strin
   size_t first = 1;
   if (!family.empty() && (result.applet = applet_named(table, name))) {
     invocation.family = family;
+  } else if (name == kTunnelClient && (result.applet = applet_named(table, name))) {
+    invocation.family = "riverbox ";
   } else {
     invocation.family = "riverbox ";
     const std::string word = argv.size() > 1 ? argv[1] : "";

@@ -7,7 +7,7 @@
 
 namespace riverbox::applets {
 
-Option detach_keys_option() { return {.names = "--detach-keys", .value = "KEYS", .help = "leave the shell with these (ctrl-p,ctrl-q); '' for none"}; }
+Option detach_keys_option(const char* help) { return {.names = "--detach-keys", .value = "KEYS", .help = help}; }
 
 int run_terminal(const Arguments& arguments, const std::string& path, terminal::ClientOptions options) {
   options.detach_keys = arguments.value("--detach-keys", options.detach_keys);

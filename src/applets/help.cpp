@@ -7,6 +7,13 @@ namespace riverbox::applets {
 
 namespace {
 
+// As in a usage line.
+std::string shown_name(const Argument& argument) {
+  const std::string name = argument.name + (argument.repeated ? "..." : "");
+  return argument.required ? name : "[" + name + "]";
+}
+
+
 // "{docker} list-tars" -> "hakuriver.docker list-tars", as this user types it.
 std::string with_commands(const std::string& text, const Invocation& invocation) {
   std::string out;
@@ -50,7 +57,7 @@ std::string usage_line(const std::vector<const Command*>& path, const Invocation
   for (size_t i = 1; i < path.size(); ++i) line += " " + path[i]->name;
   line += " [OPTIONS]";
   for (const Argument& argument : command.arguments)
-    line += argument.required ? " " + argument.name : " [" + argument.name + "]";
+    line += " " + shown_name(argument);
   if (!command.tail.empty()) line += " [--] " + command.tail;
   if (!command.subcommands.empty() && command.tail.empty()) line += command.alone ? " [COMMAND]" : " COMMAND [ARGS...]";
   return line;
@@ -88,7 +95,7 @@ std::string help_text(const std::vector<const Command*>& path, const Invocation&
     rows.clear();
     for (const Command& sub : command.subcommands) {
       std::string left = sub.name;
-      for (const Argument& argument : sub.arguments) left += argument.required ? " " + argument.name : " [" + argument.name + "]";
+      for (const Argument& argument : sub.arguments) left += " " + shown_name(argument);
       rows.emplace_back(left, sub.summary);
     }
     text += (command.tail.empty() ? "\nCommands:\n" : "\nSubcommands:\n") + two_columns(rows);

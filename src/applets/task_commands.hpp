@@ -17,9 +17,9 @@ std::vector<Option> submit_options();
 // A task's id as an argument, with completion.
 Argument task_argument();
 
-// The body of POST /api/submit. Throws UsageError that names the option and what is wrong.
-// Where it runs, in what, and with how much: what tasks and VPSs have in common.
+// Where it runs, in what, and with how much: what tasks and VPSs have in common. Throws UsageError that names the option and what is wrong.
 void add_workload(Json& body, const Arguments& arguments);
+// The body of POST /api/submit. Throws likewise.
 Json submission(const Arguments& arguments);
 
 int submit(const Invocation& invocation, const Arguments& arguments);

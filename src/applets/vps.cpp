@@ -3,12 +3,19 @@
 #include <iterator>
 
 #include "applets/api_client.hpp"
+#include "applets/classic_vps.hpp"
 #include "applets/commands.hpp"
+#include "applets/exit_codes.hpp"
+#include "applets/ssh_access.hpp"
 #include "applets/task_commands.hpp"
 #include "applets/terminal.hpp"
 #include "applets/views.hpp"
+#include "applets/vps_commands.hpp"
+#include "applets/vps_sharing.hpp"
 #include "base/error.hpp"
 #include "base/strings.hpp"
+#include "os/atomic_file.hpp"
+#include "os/folders.hpp"
 
 namespace riverbox::applets {
 
@@ -20,24 +27,39 @@ std::vector<Option> create_options() {
   std::vector<Option> out;
   for (Option& option : submit_options())
     if (std::find(std::begin(kShared), std::end(kShared), option.names) != std::end(kShared)) out.push_back(std::move(option));
+  for (Option& option : ssh_create_options()) out.push_back(std::move(option));
   return out;
 }
 
+}  // namespace
+
 Argument a_vps() { return {.name = "VPS", .help = "its name or its id", .complete = "vps"}; }
 
-std::string vps_path(const Arguments& arguments, std::string_view verb = "") {
+std::string vps_path(const Arguments& arguments, std::string_view verb) {
   return "/api/vps/" + std::string(verb) + (verb.empty() ? "" : "/") + path_segment(arguments.value("VPS"));
+}
+
+namespace {
+
+void keep_key(TaskId id, const std::string& key) {
+  const auto file = generated_key(id);
+  if (const auto error = os::make_private_folders(file.parent_path())) throw IoError("make the folder " + file.parent_path().string(), error.value());
+  os::write_atomically(file, key, 0600);
+  write_out("Its key is in " + file.string() + ", and nowhere else.\n");
 }
 
 int create_vps(const Arguments& arguments) {
   ApiClient api(client_config(arguments));
   Json wish;
   add_workload(wish, arguments);
+  add_ssh(wish, arguments);
   const Json made = api.post("/api/vps/create", wish);
   if (wants_json(arguments)) return print(made);
   const std::string name = text_of(made, "name", text_of(made, "task_id"));
   write_out(text_of(made, "message") + "\n");
   write_out("VPS " + text_of(made, "task_id") + (made["name"].is_null() ? "" : " (" + printable(name) + ")") + "; a terminal in it: riverbox vps connect " + printable(name) + "\n");
+  if (made.contains("ssh_private_key")) keep_key(TaskId::parse(text_of(made, "task_id")), text_of(made, "ssh_private_key"));
+  if (wish.value("ssh_key_mode", "disabled") != "disabled") write_out("Log in to it: riverbox ssh " + printable(name) + "\n");
   return 0;
 }
 
@@ -70,7 +92,9 @@ int show_vps(const Arguments& arguments) {
   print_field("node", text_of(vps, "assigned_node"));
   print_field("environment", text_of(vps, "docker_image_name"));
   print_field("cores", text_of(vps, "required_cores"));
+  print_field("SSH", text_of(vps, "ssh_key_mode", "disabled"));
   print_field("owner", text_of(vps, "owner"));
+  if (const auto guests = guests_of(vps); !guests.empty()) print_field("shared with", guests);
   print_field("created", short_time(vps, "submitted_at"));
   print_field("started", short_time(vps, "started_at"));
   return 0;
@@ -88,23 +112,22 @@ int remove_vps(const Arguments& arguments) {
   return print_message(arguments, api.post(vps_path(arguments, "remove")));
 }
 
-int connect_vps(const Arguments& arguments) {
-  ApiClient api(client_config(arguments));
-  const std::string id = text_of(api.get(vps_path(arguments)), "task_id");
-  return run_terminal(arguments, "/api/tasks/" + id + "/terminal", {});
+std::string action_of(const Arguments& arguments) {
+  const std::string action = arguments.value("ACTION");
+  if (action != "pause" && action != "resume") throw UsageError("'" + printable(action, 60) + "' is neither pause nor resume.");
+  return action;
 }
 
 int command_vps(const Arguments& arguments, const std::string& verb) {
   ApiClient api(client_config(arguments));
-  if (verb == "stop" || verb == "start" || verb == "restart") return print_message(arguments, api.post(vps_path(arguments, verb)));
+  if (verb == "start" || verb == "restart") return print_message(arguments, api.post(vps_path(arguments, verb), beginning_of(arguments), kBeginsAgain));
+  if (verb == "stop") return print_message(arguments, api.post(vps_path(arguments, verb)));
   const std::string id = text_of(api.get(vps_path(arguments)), "task_id");
   return print_message(arguments, api.post("/api/command/" + id + "/" + verb));
 }
 
-}  // namespace
-
-const Command& vps_command() {
-  static const Command command{
+Command make_vps_command() {
+  Command command = with_snapshot_commands({
       .name = "vps",
       .examples = "{vps} create --container my-env --name my-box --cores 4\n"
                   "{vps} connect my-box\n"
@@ -118,22 +141,31 @@ const Command& vps_command() {
                       {.name = "list", .summary = "List the VPSs, newest first", .examples = "{vps} list"},
                       {.name = "show", .summary = "Tell all about one", .examples = "{vps} show my-box", .arguments = {a_vps()}},
                       {.name = "connect",
-                       .summary = "Open a terminal in a VPS",
-                       .examples = "{vps} connect my-box",
-                       .details = "Opens bash, or sh where there is no bash. Its exit status becomes ours.",
+                       .summary = "Join the terminal of a VPS",
+                       .examples = "{vps} connect my-box\n{vps} connect my-box --watch",
+                       .details = "The same as: riverbox connect. The shell stays when its clients leave or break off.",
                        .arguments = {a_vps()},
-                       .options = {detach_keys_option()}},
+                       .options = connect_options()},
                       {.name = "stop", .summary = "Stop a VPS; what is in it stays", .examples = "{vps} stop my-box", .arguments = {a_vps()}},
-                      {.name = "start", .summary = "Start a stopped VPS", .examples = "{vps} start my-box", .arguments = {a_vps()}},
-                      {.name = "restart", .summary = "Stop a VPS and start it again", .examples = "{vps} restart my-box", .arguments = {a_vps()}},
+                      {.name = "start", .summary = "Start a stopped VPS", .examples = "{vps} start my-box", .arguments = {a_vps()}, .options = beginning_options()},
+                      {.name = "restart", .summary = "Stop a VPS and start it again", .examples = "{vps} restart my-box\n{vps} restart my-box --fresh", .arguments = {a_vps()}, .options = beginning_options()},
                       {.name = "pause", .summary = "Freeze a running VPS", .examples = "{vps} pause my-box", .arguments = {a_vps()}},
                       {.name = "resume", .summary = "Let a paused VPS go on", .examples = "{vps} resume my-box", .arguments = {a_vps()}},
                       {.name = "rm",
-                       .summary = "Remove a VPS, and what is in it",
+                       .summary = "Remove a VPS, with what is in it and its snapshots",
                        .examples = "{vps} rm my-box",
                        .arguments = {a_vps()},
                        .options = {{.names = "--force", .help = "stop it first"}}}},
-  };
+  });
+  for (Command& sharing : vps_sharing_subcommands()) command.subcommands.push_back(std::move(sharing));
+  for (Command& older : classic_vps_subcommands()) command.subcommands.push_back(std::move(older));
+  return command;
+}
+
+}  // namespace
+
+const Command& vps_command() {
+  static const Command command = make_vps_command();
   return command;
 }
 
@@ -143,8 +175,15 @@ int run_vps(const Invocation& invocation) {
   if (name == "create") return create_vps(arguments);
   if (name == "list") return list_vpses(arguments);
   if (name == "show") return show_vps(arguments);
-  if (name == "connect") return connect_vps(arguments);
+  if (name == "connect") return connect_to(arguments, arguments.value("VPS"));
   if (name == "rm") return remove_vps(arguments);
+  if (name == "share") return share_vps(arguments);
+  if (name == "unshare") return unshare_vps(arguments);
+  if (name == "submit") return submit_vps(arguments);
+  if (name == "status") return list_active_vpses(arguments);
+  if (name == "kill") return command_vps(arguments, "stop");
+  if (name == "command") return command_vps(arguments, action_of(arguments));
+  if (const auto run = snapshot_command(name)) return run(invocation, arguments);
   return command_vps(arguments, name);
 }
 

@@ -73,6 +73,12 @@ struct Config {
     std::vector<std::string> allowed_mounts;  // likewise: "PATH" or "PATH:ro"
     std::uint64_t max_output = 1ull << 30;    // bytes that are kept of each stream of an attempt; 0 = all
   } tasks;
+  struct Vps {  // as KohakuRiver calls them
+    bool auto_snapshot_on_stop = false;  // of those that their user stops
+    bool auto_restore_on_create = true;  // what was removed from outside begins again as its newest snapshot
+    int max_snapshots_per_vps = 3;       // older ones go; 0 = all stay
+    bool allow_ssh_without_key = false;  // mode "none": whoever reaches its SSH server is root in it
+  } vps;
   struct Security {
     std::string auth = "token";  // or "none"
     std::string token;           // given in the file or $RIVERBOX_TOKEN
@@ -85,6 +91,7 @@ struct Config {
   } security;
   struct Runner {
     std::string name;  // default: the machine's host name
+    std::string tunnel_gateway;     // ADDRESS:PORT where containers come over TCP; empty: by their sockets only
     bool allow_host_tasks = false;  // tasks without a container run here, as environment.runner_user
   } runner;
   struct Log {

@@ -96,6 +96,10 @@ std::vector<Row> rows_of(Config& c) {
       live({"tasks", "allow_privileged", &c.tasks.allow_privileged}),
       live({"tasks", "allowed_mounts", &c.tasks.allowed_mounts}),
       live({"tasks", "max_output", &c.tasks.max_output}),
+      live({"vps", "allow_ssh_without_key", &c.vps.allow_ssh_without_key}),
+      {"vps", "auto_snapshot_on_stop", &c.vps.auto_snapshot_on_stop},
+      {"vps", "auto_restore_on_create", &c.vps.auto_restore_on_create},
+      {"vps", "max_snapshots_per_vps", &c.vps.max_snapshots_per_vps, {}, false, 0},
       {"security", "auth", &c.security.auth, {"token", "none"}},
       {"security", "token", &c.security.token, {}, true},
       {"security", "token_file", &c.security.token_file},
@@ -107,6 +111,7 @@ std::vector<Row> rows_of(Config& c) {
       live({"security", "allowed_hosts", &c.security.allowed_hosts}),
       {"security", "signatures", &c.security.signatures, {"require", "warn", "off"}},
       {"runner", "name", &c.runner.name},
+      {"runner", "tunnel_gateway", &c.runner.tunnel_gateway},
       {"runner", "allow_host_tasks", &c.runner.allow_host_tasks},
       live({"log", "level", &c.log.level, {"debug", "info", "warning", "error"}}),
   };

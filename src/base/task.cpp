@@ -232,7 +232,10 @@ void to_json(json& j, const TaskSpec& spec) {
            {"stdout_file", spec.stdout_file},
            {"stderr_file", spec.stderr_file},
            {"max_output_bytes", spec.max_output_bytes}};
-  if (spec.vps) j["vps"] = {{"made", spec.vps->made}};
+  if (spec.vps) {
+    j["vps"] = {{"made", spec.vps->made}, {"ssh", to_string(spec.vps->ssh)}, {"ssh_public_keys", spec.vps->ssh_public_keys}, {"fresh", spec.vps->fresh}, {"discard", spec.vps->discard}};
+    if (spec.vps->from_snapshot) j["vps"]["from_snapshot"] = *spec.vps->from_snapshot;
+  }
 }
 
 void from_json(const json& j, TaskSpec& spec) {
@@ -280,7 +283,28 @@ void from_json(const json& j, TaskSpec& spec) {
   if (const json* vps = find_field(j, "vps")) {
     require(*vps, {}, "a VPS");
     read(*vps, "made", spec.vps.emplace().made);
+    std::string mode;
+    read(*vps, "ssh", mode);
+    if (!mode.empty()) spec.vps->ssh = parse_ssh_mode(mode);
+    read(*vps, "ssh_public_keys", spec.vps->ssh_public_keys);
+    read(*vps, "fresh", spec.vps->fresh);
+    read(*vps, "discard", spec.vps->discard);
+    if (const json* snapshot = find_field(*vps, "from_snapshot")) spec.vps->from_snapshot = as_integer<std::int64_t>(*snapshot, "from_snapshot", 0);
   }
+}
+
+namespace {
+
+constexpr std::string_view kSshModes[] = {"disabled", "upload", "generate", "none"};  // in the order of VpsSpec::Ssh
+
+}  // namespace
+
+std::string_view to_string(VpsSpec::Ssh mode) { return kSshModes[static_cast<size_t>(mode)]; }
+
+VpsSpec::Ssh parse_ssh_mode(std::string_view text) {
+  const auto found = std::find(std::begin(kSshModes), std::end(kSshModes), text);
+  if (found == std::end(kSshModes)) throw InvalidInput("'" + printable(std::string(text), 60) + "' is no mode of SSH", "It is one of disabled, upload, generate, none.");
+  return static_cast<VpsSpec::Ssh>(found - std::begin(kSshModes));
 }
 
 std::vector<std::string> task_argv(const TaskSpec& spec) {

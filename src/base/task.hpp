@@ -41,8 +41,23 @@ inline constexpr std::string_view kNoContainer = "NULL";
 
 // A VPS is a task whose container outlives its attempts: what stops it keeps the container, and each start is a new attempt in the same one (docs/vps.md).
 struct VpsSpec {
+  enum class Ssh {
+    disabled,
+    upload,    // by the keys that its user gave
+    generate,  // by one that was made for its user, who has the private half
+    none,      // without any
+  };
   bool made = false;  // its container has been there: none is made in its place unasked
+  Ssh ssh = Ssh::disabled;
+  std::string ssh_public_keys = {};  // lines, as in authorized_keys
+  // This start begins in a new container, in the place of the one that there is: of this snapshot (base/snapshot.hpp), or of its environment.
+  std::optional<std::int64_t> from_snapshot = {};
+  bool fresh = false;
+  bool discard = false;  // and no snapshot is taken of what was in the old one
+  bool begins_anew() const { return fresh || from_snapshot; }
 };
+std::string_view to_string(VpsSpec::Ssh mode);
+VpsSpec::Ssh parse_ssh_mode(std::string_view text);  // throws InvalidInput
 
 // Everything a runner needs to start one attempt of a task.
 struct TaskSpec {

@@ -76,7 +76,7 @@ struct ContainerSpec {
   std::string image;  // an image ID wherever the image is ours: nothing is pulled by accident
   std::optional<std::vector<std::string>> entrypoint;
   std::vector<std::string> command, env;
-  std::string working_dir, hostname, network /* "" = default */, cpuset_cpus, cpuset_mems, log_driver;
+  std::string user, working_dir, hostname, network /* "" = default */, cpuset_cpus, cpuset_mems, log_driver;
   std::map<std::string, std::string> log_options;  // of log_driver
   Naming::Labels labels;
   std::vector<Mount> mounts;
@@ -162,6 +162,8 @@ public:
   std::string clone_container(const Container& from, const std::string& name, const std::string& image_id, const Naming::Labels& more_labels);
   // The volumes of a container that nobody has named: those of its image's VOLUME lines. In a clone they have a name.
   static std::vector<std::string> anonymous_volumes(const Container& container);
+  // All that it has, of whatever name: the images' VOLUME lines have made them, or somebody has named them.
+  static std::vector<Mount> volumes(const Container& container);
   void remove_volume(const std::string& name);  // absent: fine
   void rename_container(const std::string& id_or_name, const std::string& new_name);
   void start_container(const std::string& id_or_name);                               // already running: fine
@@ -186,9 +188,19 @@ public:
   nlohmann::json image_config(const std::string& id);
   std::vector<std::string> list_image_ids();  // all, untagged and intermediate ones too
   void pull_image(const std::string& reference, const PullCallback& progress, const CancelToken& cancel);
-  // POST /commit without pause (the container is stopped). `changes` are Dockerfile lines. Returns the image ID.
-  std::string commit(const std::string& container, const std::vector<std::string>& changes, const std::string& comment,
-                     const CancelToken& cancel);
+  struct CommitOptions {
+    std::string comment = {};
+    std::string tag = {};  // given with the image, so that a commit that nobody waits for any more leaves none without
+    bool pause = false;    // a container that runs stands still meanwhile
+  };
+  // POST /commit. `changes` are Dockerfile lines. Returns the image ID.
+  std::string commit(const std::string& container, const std::vector<std::string>& changes, const CommitOptions& options, const CancelToken& cancel);
+  // What the last step of an image's making has added to it (GET /images/{ref}/history).
+  struct LastStep {
+    std::string comment;
+    std::uint64_t size_bytes = 0;
+  };
+  LastStep last_step(const std::string& reference);
   void tag_image(const std::string& id, const std::string& reference);
   // DELETE /images/{ref}: with its last tag goes the image, and layers that nobody uses. Refused while a container needs it; forced, only the tag goes then.
   void untag_image(const std::string& reference, bool force = false);
@@ -215,6 +227,8 @@ public:
   void create_bridge_network(const std::string& name, const std::string& subnet, const Naming::Labels& labels);
 
   Exec start_exec(const std::string& container, const ExecSpec& spec);
+  // Nobody listens to it: what it writes is lost, and it goes on by itself.
+  void start_detached_exec(const std::string& container, const std::vector<std::string>& command);
   void resize_exec(const std::string& exec_id, std::uint16_t rows, std::uint16_t columns);
   struct ExecState { bool running = false; int exit_code = 0; };
   ExecState inspect_exec(const std::string& exec_id);

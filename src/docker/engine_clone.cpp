@@ -109,6 +109,15 @@ std::vector<std::string> Engine::anonymous_volumes(const Container& container) {
   return names;
 }
 
+std::vector<Mount> Engine::volumes(const Container& container) {
+  std::vector<Mount> found;
+  auto& mounts = field(*container.raw, "Mounts");
+  if (!mounts.is_array()) return found;
+  for (auto& mount : mounts)
+    if (text(mount, "Type") == "volume" && !text(mount, "Name").empty()) found.push_back({text(mount, "Name"), text(mount, "Destination"), !flag(mount, "RW")});
+  return found;
+}
+
 void Engine::remove_volume(const std::string& name) {
   Call call;
   call.topic = Topic::container;

@@ -72,6 +72,7 @@ json create_body(const ContainerSpec& spec) {
   if (spec.entrypoint) body["Entrypoint"] = *spec.entrypoint;
   if (!spec.command.empty()) body["Cmd"] = spec.command;
   if (!spec.env.empty()) body["Env"] = spec.env;
+  if (!spec.user.empty()) body["User"] = spec.user;
   if (!spec.working_dir.empty()) body["WorkingDir"] = spec.working_dir;
   if (!spec.hostname.empty()) body["Hostname"] = spec.hostname;
   if (!spec.stop_signal.empty()) body["StopSignal"] = spec.stop_signal;

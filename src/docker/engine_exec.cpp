@@ -55,6 +55,15 @@ Exec Engine::start_exec(const std::string& container, const ExecSpec& spec) {
   return exec;
 }
 
+void Engine::start_detached_exec(const std::string& container, const std::vector<std::string>& command) {
+  auto create = container_call("run a command in", container, "POST", "/exec");
+  create.topic = Topic::exec;
+  create.request.body = json{{"Cmd", command}}.dump();
+  auto start = exec_call("start", text(impl_->api.ask(std::move(create)), "Id"), "POST", "/start");
+  start.request.body = R"({"Detach":true})";
+  impl_->api.send(std::move(start));
+}
+
 void Engine::resize_exec(const std::string& exec_id, std::uint16_t rows, std::uint16_t columns) {
   impl_->api.send(exec_call("resize the terminal of", exec_id, "POST",
                             "/resize" + query({{"h", std::to_string(rows)}, {"w", std::to_string(columns)}})));

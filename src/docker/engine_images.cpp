@@ -124,20 +124,29 @@ void Engine::pull_image(const std::string& reference, const PullCallback& progre
   if (!tracker.error().empty()) throw_failure(Topic::pull, action, 200, tracker.error());
 }
 
-std::string Engine::commit(const std::string& container, const std::vector<std::string>& changes, const std::string& comment,
-                           const CancelToken& cancel) {
+std::string Engine::commit(const std::string& container, const std::vector<std::string>& changes, const CommitOptions& options, const CancelToken& cancel) {
   path_segment(container, "container name");  // only to refuse what cannot be one
   Call call;
   call.topic = Topic::commit;
   call.request.action = "commit container '" + container + "'";
   call.request.method = "POST";
-  call.request.path = "/commit" + query({{"container", container}, {"comment", comment}, {"pause", "0"}});
+  call.request.path = "/commit" + query({{"container", container}, {"comment", options.comment}, {"pause", options.pause ? "1" : "0"}});
+  if (!options.tag.empty()) {
+    const auto tag = Reference::parse(options.tag);
+    call.request.path += query({{"repo", tag.name}, {"tag", tag.tag}}).replace(0, 1, "&");
+  }
   for (auto& change : changes) call.request.path += query({{"changes", change}}).replace(0, 1, "&");
   call.request.silence = kNoLimit;  // grows with what was changed
   call.request.cancel = &cancel;
   auto id = text(impl_->api.ask(std::move(call)), "Id");
   if (id.empty()) throw ImageBuildError("cannot commit container '" + container + "': the Docker daemon's answer has no Id");
   return id;
+}
+
+Engine::LastStep Engine::last_step(const std::string& reference) {
+  const auto steps = impl_->api.ask(image_call("inspect", reference, "GET", "/history"));
+  if (!steps.is_array() || steps.empty()) return {};
+  return {text(steps.front(), "Comment"), static_cast<std::uint64_t>(std::max<std::int64_t>(number(steps.front(), "Size"), 0))};
 }
 
 void Engine::tag_image(const std::string& id, const std::string& reference) {

@@ -69,6 +69,7 @@ Reference Reference::parse(std::string_view text) {
     if (reference.tag.find_first_of("/@") != std::string::npos) refuse("the tag contains a / or @");
   }
   if (text.empty() || text.ends_with('/')) refuse("the name is empty");
+  if (text.substr(text.rfind('/') + 1).find(':') != text.npos) refuse("it has two tags");
   if (reference.tag.size() > kMaxTagBytes && !reference.is_digest()) refuse("the tag is longer than 128 characters");
   if (reference.tag.empty()) reference.tag = "latest";  // without a tag the Engine would pull all of them
   reference.name = text;

@@ -25,6 +25,7 @@ std::unique_ptr<os::PendingFile> Packager::write(const os::Place& final_place, c
       file = std::make_unique<os::PendingFile>(final_place);
       build(*file, saved, older);
     } else {
+      if (options_.edit_config) throw docker::ImageExportError("the Docker Engine saved '" + tag_ + "' with layers in a compression that cannot be read here");
       archive_ = saved.archive();
       file = saved.release_file();
     }
@@ -70,8 +71,8 @@ void Packager::build(os::PendingFile& file, LayerSource& source, const std::opti
     }
   }
   for (size_t i = packaging_.layers_taken_over; i < image_.diff_ids.size(); ++i) builder.add_layer(image_.diff_ids[i], source, i);
-  archive_ = builder.finish(config, image_.diff_ids, tag_);
-  check_is_the_image(archive_.config_digest, archive_.identity);
+  archive_ = builder.finish(options_.edit_config ? options_.edit_config(config) : config, image_.diff_ids, tag_);
+  if (!options_.edit_config) check_is_the_image(archive_.config_digest, archive_.identity);  // each layer has been compared
 }
 
 // The daemon says 200 whatever it saves, and somebody may have moved the tag.

@@ -30,6 +30,7 @@ public:
     std::function<void(std::uint64_t size_bytes)> progress;  // every few MB; may throw
     const CancelToken* cancel = nullptr;
     Compression compression = Compression::none;
+    std::function<std::string(std::string config)> edit_config = {};  // what the archive says about the image, when that is not what the engine has
   };
   // `tag` names the image in the daemon and is what a load of the archive sets.
   Packager(docker::Engine& engine, const Share& share, const docker::Image& image, std::string tag, Options options);

@@ -189,7 +189,7 @@ private:
     if (newest_) wait_for_a_free_second(newest_->timestamp, cancel_);
     cancel_.check("packaging an environment");
     report("committing");
-    image_id_ = engine_.commit(intent_.container, restored_config(naming_, container_.labels), "packaged by riverbox", cancel_);
+    image_id_ = engine_.commit(intent_.container, restored_config(naming_, container_.labels), {.comment = "packaged by riverbox"}, cancel_);
   }
 
   // At once after the commit and beside the writing: its users do not wait for the archive, nor the archive for it.

@@ -88,6 +88,13 @@ public:
   // Makes an older version the newest again; with `container`, the environment container too: what it held since is gone. It waits for its turn
   // as create_tar does, and on any error nothing has changed.
   Rollback roll_back(const EnvironmentName& name, const environment::Version& version, bool container, const StepCallback& progress);
+  // What a runner has written to the share under a hidden name becomes the newest version, read and signed. It is gone afterwards, whatever happens. Throws NotFound, BadData
+  // for one that is damaged, IoError.
+  struct TakenIn {
+    environment::Version version;
+    std::vector<std::string> pruned = {};
+  };
+  TakenIn take_in(const EnvironmentName& name, const std::string& file, const StepCallback& progress);
   std::shared_ptr<const environment::Listing> archives() { return share_.list(listed_); }
   const environment::Share& share() const { return share_; }
   std::unique_ptr<terminal::Shell> open_shell(const std::string& name, const terminal::OpenRequest& request);

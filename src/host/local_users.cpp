@@ -76,6 +76,21 @@ std::optional<Identity> LocalUsers::find(uid_t uid, const std::vector<gid_t>& gr
   return Identity{name, *highest};
 }
 
+bool LocalUsers::may_come(const std::string& name) const {
+  std::string buffer;
+  const auto entry = found_by<passwd>([&](auto... rest) { return getpwnam_r(name.c_str(), rest...); }, buffer);
+  if (!entry) return false;
+  int count = 64;
+  std::vector<gid_t> groups(static_cast<size_t>(count));
+  if (::getgrouplist(name.c_str(), entry->pw_gid, groups.data(), &count) < 0) {
+    groups.resize(static_cast<size_t>(count));
+    ::getgrouplist(name.c_str(), entry->pw_gid, groups.data(), &count);
+  }
+  groups.resize(static_cast<size_t>(count));
+  const auto identity = find(entry->pw_uid, groups);
+  return identity && identity->name == name;
+}
+
 std::string LocalUsers::name_of(uid_t uid) const {
   const std::lock_guard lock(mutex_);
   auto& name = names_[uid];

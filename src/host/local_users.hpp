@@ -18,6 +18,8 @@ public:
   explicit LocalUsers(const std::vector<std::string>& rules);
   // nullopt: nobody. Any thread; asks the user database for a user's name once.
   std::optional<Identity> find(uid_t uid, const std::vector<gid_t>& groups) const;
+  // Whether a user of this machine called so may come. Asks the user database.
+  bool may_come(const std::string& name) const;
 
 private:
   struct Rule {

@@ -18,11 +18,18 @@
 #include "os/topology.hpp"
 #include "store/host_store.hpp"
 
+namespace riverbox {
+struct SnapshotAnswer;
+struct SnapshotOrder;
+}
+
 namespace riverbox::terminal {
 struct RelayOptions;
 }
 
 namespace riverbox::host {
+
+struct StepProgress;
 
 // An environment that a node shall have before a task asks for it.
 struct SyncOrder {
@@ -46,6 +53,17 @@ struct OutputOrder {
   std::optional<std::uint64_t> last_lines;  // goes before it
 };
 
+// A terminal of a task that clients share.
+struct SharedTerminal {
+  std::string name, since;  // RFC 3339
+  int clients = 0, watchers = 0, rows = 0, columns = 0;
+};
+struct SessionList {
+  bool ok = false;
+  std::string message;  // why not
+  std::vector<SharedTerminal> sessions = {};
+};
+
 // The host's end of a link. Every call is thread-safe and returns at once.
 class RunnerLink {
 public:
@@ -62,8 +80,14 @@ public:
   virtual void open_logs(const std::string& stream, TaskId id, int attempt, std::uint64_t stdout_from, std::uint64_t stderr_from) = 0;
   // A part of one file of the share as the runner's machine sees it.
   virtual void open_output(const std::string& /* stream */, const OutputOrder& /* order */) {}
+  // Where NodeDescription::snapshots says so. `progress` any number of times, then `done` exactly once, also when the link breaks.
+  virtual void snapshots(const SnapshotOrder& /* order */, const std::function<void(const StepProgress&)>& /* progress */, const std::function<void(const SnapshotAnswer&)>& /* done */) {}
+  // The sessions in the container of an attempt that clients share; `done` exactly once, also when the link breaks. Only where NodeDescription::sessions says so.
+  virtual void list_sessions(TaskId /* id */, int /* attempt */, std::function<void(SessionList)> /* done */) {}
   // A shell in the container of an attempt. Only where NodeDescription::terminals says so: an older runner does not answer.
   virtual void open_terminal(const std::string& /* stream */, TaskId /* id */, int /* attempt */, const terminal::RelayOptions& /* options */) {}
+  // A way to the ports of the container of an attempt. Only where NodeDescription::forwards says so.
+  virtual void open_forward(const std::string& /* stream */, TaskId /* id */, int /* attempt */) {}
 };
 
 // What a runner says of itself in its hello.
@@ -75,7 +99,11 @@ struct NodeDescription {
   std::vector<os::Gpu> gpus;
   std::shared_ptr<const Cpus> cpus = {};  // null: not told
   std::optional<bool> host_tasks;  // whether it takes tasks without a container; nullopt: it has not connected yet
+  std::optional<bool> vpses;       // whether its runner knows what a VPS is; likewise
   bool terminals = false;          // whether it opens terminals in tasks
+  bool forwards = false;           // whether it opens ways to ports of tasks
+  bool snapshots = false;          // whether it takes snapshots of VPSs
+  bool sessions = false;           // whether they may be shared
 };
 
 struct NodeView {

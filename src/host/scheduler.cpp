@@ -68,13 +68,14 @@ size_t Machine::free_gpu_count() const {
 bool suits(const Machine& machine, const Demand& demand) {
   return (demand.node.empty() || demand.node == machine.name) && has_numa(machine, demand) && demand.cores <= machine.cores && demand.memory_bytes <= machine.memory_bytes &&
          demand.gpus_wanted() <= machine.gpus.size() && std::all_of(demand.gpus.begin(), demand.gpus.end(), [&](int gpu) { return contains(machine.gpus, gpu); }) &&
-         (!demand.on_host || machine.host_tasks != false) &&
+         (!demand.on_host || machine.host_tasks != false) && (!demand.vps || machine.vpses != false) &&
          (!demand.exclusive || !machine.cpus || free_cpus(*machine.cpus, demand.numa, {}).size() >= static_cast<size_t>(demand.cores));
 }
 
 std::optional<std::string> unfitness(const Machine& machine, const Demand& demand) {
   if (!demand.node.empty() && demand.node != machine.name) return "Another node is named";
   if (demand.on_host && machine.host_tasks == false) return "Node runs no tasks without a container ([runner] allow_host_tasks)";
+  if (demand.vps && machine.vpses == false) return "Its runner is too old for VPSs";
   if (demand.numa && machine.numa.empty()) return "Node has no NUMA topology";
   if (!has_numa(machine, demand)) return fmt::format("Invalid NUMA ID for node (Valid: [{}])", fmt::join(machine.numa, ", "));
   for (const int gpu : demand.gpus)
@@ -90,7 +91,7 @@ std::optional<std::string> unfitness(const Machine& machine, const Demand& deman
 }
 
 bool fits(const Machine& machine, const Demand& demand) {
-  return machine.online && !machine.draining && (!demand.on_host || machine.host_tasks == true) && (demand.node.empty() || demand.node == machine.name) &&
+  return machine.online && !machine.draining && (!demand.on_host || machine.host_tasks == true) && (!demand.vps || machine.vpses != false) && (demand.node.empty() || demand.node == machine.name) &&
          (demand.cores == 0 || demand.cores + machine.used.cores <= machine.cores) &&
          (demand.memory_bytes == 0 || demand.memory_bytes + machine.used.memory_bytes <= machine.memory_bytes) && has_numa(machine, demand) &&
          gpus_fit(machine, demand) && cpus_fit(machine, demand);

@@ -23,6 +23,7 @@ struct Demand {
   std::string image = {};          // the fingerprint of what it runs in; a node that holds it is preferred
   bool exclusive = false;          // `cores` CPUs that no other exclusive task has
   bool on_host = false;            // without a container
+  bool vps = false;
   std::string rather_not = {};     // a node on which it has failed before: only if no other can take it now
   auto operator<=>(const Demand&) const = default;
   size_t gpus_wanted() const { return gpus.empty() ? static_cast<size_t>(gpu_count) : gpus.size(); }
@@ -51,6 +52,7 @@ struct Machine {
   Usage used;
   std::shared_ptr<const Cpus> cpus;  // shared by all copies; null: its runner has not told them
   std::optional<bool> host_tasks = {};  // it takes tasks without a container; nullopt: not known yet
+  std::optional<bool> vpses = {};       // its runner knows what a VPS is; likewise
 
   std::vector<int> free_gpus() const;
   size_t free_gpu_count() const;

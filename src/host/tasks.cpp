@@ -18,7 +18,7 @@ constexpr size_t kClaimBytes = 16;
 
 Demand demand_of(const store::TaskRecord& task) {
   const auto& spec = task.spec;
-  return {task.target, spec.cores, spec.memory_bytes, spec.numa, spec.gpus, spec.gpus.empty() ? spec.gpu_count : 0, task.fingerprint, spec.exclusive, spec.runs_on_host()};
+  return {task.target, spec.cores, spec.memory_bytes, spec.numa, spec.gpus, spec.gpus.empty() ? spec.gpu_count : 0, task.fingerprint, spec.exclusive, spec.runs_on_host(), spec.vps.has_value()};
 }
 
 }  // namespace
@@ -75,7 +75,7 @@ std::vector<Machine> Tasks::machines() const {
   std::vector<Machine> out;
   for (const auto& node : nodes_.all()) {
     const auto& d = node.description;
-    Machine machine{.name = d.hostname, .online = node.online, .draining = node.draining, .cores = d.cores, .memory_bytes = d.memory_bytes, .used = held_.of(d.hostname), .host_tasks = d.host_tasks};
+    Machine machine{.name = d.hostname, .online = node.online, .draining = node.draining, .cores = d.cores, .memory_bytes = d.memory_bytes, .used = held_.of(d.hostname), .host_tasks = d.host_tasks, .vpses = d.vpses};
     for (const auto& gpu : d.gpus) machine.gpus.push_back(gpu.gpu_id);
     for (const auto& [number, numa] : d.numa) machine.numa.insert(number);
     machine.cpus = d.cpus;
@@ -363,7 +363,7 @@ store::TaskRecord Tasks::get(TaskId id) {
   return *task;
 }
 
-store::TaskRecord Tasks::kill(TaskId id) { return end(id, TaskState::killed, "Kill requested by user."); }
+store::TaskRecord Tasks::kill(TaskId id) { return get(id).spec.vps ? stop(id) : end(id, TaskState::killed, "Kill requested by user."); }
 
 store::TaskRecord Tasks::stop(TaskId id) { return end(id, TaskState::stopped, "Stopped on request."); }
 

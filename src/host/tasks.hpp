@@ -74,7 +74,7 @@ public:
   bool is_on(const std::string& node, TaskId id, int attempt);
   // Returns whether it changed anything; either way it may be acknowledged.
   bool apply(const TaskReport& report);
-  // Throws NotFound, Conflict when it is over. Marks it killed at once; the runner is told, now or when it is back.
+  // Throws NotFound, Conflict when it is over. Marks it killed at once, a VPS stopped; the runner is told, now or when it is back.
   store::TaskRecord kill(TaskId id);
   // The same of a VPS, which can be started again afterwards.
   store::TaskRecord stop(TaskId id);

@@ -120,6 +120,11 @@ bool Tokens::knows_node(const std::string& node) const {
   return std::any_of(by_hash_.begin(), by_hash_.end(), [&](const auto& entry) { return entry.second.record.role == Role::node && entry.second.record.user == node; });
 }
 
+bool Tokens::knows_user(const std::string& user) const {
+  const std::lock_guard lock(mutex_);
+  return user == kAdministrator || std::any_of(by_hash_.begin(), by_hash_.end(), [&](const auto& entry) { return entry.second.record.role >= Role::viewer && entry.second.record.user == user; });
+}
+
 bool Tokens::forget_node(const std::string& node) {
   bool known = false;
   for (const auto& record : list()) {

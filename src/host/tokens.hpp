@@ -47,6 +47,7 @@ public:
   // Whoever had the identity of this node has it no more. False: nobody had. State worker.
   bool forget_node(const std::string& node);
   bool knows_node(const std::string& node) const;
+  bool knows_user(const std::string& user) const;  // somebody who has a token
   std::vector<store::TokenRecord> list() const;
   // Throws NotFound. It opens nothing any more when this returns. State worker.
   store::TokenRecord revoke(const std::string& id);

@@ -35,7 +35,7 @@ using HeaderList = std::unique_ptr<curl_slist, ListDeleter>;
 void append(HeaderList& list, const std::string& line) { list.reset(curl_slist_append(list.release(), line.c_str())); }
 
 // libcurl asks for it while it makes its context; the pin lives as long as the client.
-CURLcode pin_context(CURL*, void* context, void* pin) {
+CURLcode pin_context(CURL*, void* context, void* pin) noexcept {
   check_pin(static_cast<ssl_ctx_st*>(context), *static_cast<const Fingerprint*>(pin));
   return CURLE_OK;
 }
@@ -48,31 +48,36 @@ struct Transfer {
   std::exception_ptr thrown;
 
   static size_t header(char* data, size_t size, size_t count, void* self) {
-    auto& transfer = *static_cast<Transfer*>(self);
-    const std::string_view line = trim({data, size * count});
+    return static_cast<Transfer*>(self)->guarded(&Transfer::take_header, {data, size * count});
+  }
+
+  static size_t body(char* data, size_t size, size_t count, void* self) {
+    return static_cast<Transfer*>(self)->guarded(&Transfer::take, {data, size * count});
+  }
+
+  size_t guarded(void (Transfer::*work)(std::string_view), std::string_view bytes) {
+    try {
+      (this->*work)(bytes);
+      return bytes.size();
+    } catch (...) {
+      thrown = std::current_exception();
+      return 0;
+    }
+  }
+
+  void take_header(std::string_view bytes) {
+    const std::string_view line = trim(bytes);
     const size_t colon = line.find(':');
     if (line.starts_with("HTTP/")) {
-      transfer.response = {};  // the head of the final answer follows that of "100 Continue"
-      transfer.response.content_type.clear();
+      response = {};  // the head of the final answer follows that of "100 Continue"
+      response.content_type.clear();
     } else if (colon != std::string_view::npos) {
       const std::string name = to_lower(line.substr(0, colon));
       const std::string value(trim(line.substr(colon + 1)));
       if (name == "content-type")
-        transfer.response.content_type = value;
+        response.content_type = value;
       else
-        transfer.response.headers.emplace_back(name, value);
-    }
-    return size * count;
-  }
-
-  static size_t body(char* data, size_t size, size_t count, void* self) {
-    auto& transfer = *static_cast<Transfer*>(self);
-    try {
-      transfer.take({data, size * count});
-      return size * count;
-    } catch (...) {
-      transfer.thrown = std::current_exception();
-      return 0;
+        response.headers.emplace_back(name, value);
     }
   }
 

@@ -22,7 +22,7 @@ constexpr const char* kCiphers = "ECDHE+AESGCM:ECDHE+CHACHA20";
 
 // In place of the usual verification: the certificate with the fingerprint is what we trust, and the server's must be it or be signed by it. The one that was
 // pinned belongs to one host alone, so there is nothing that a name would add.
-int verify_pinned(X509_STORE_CTX* store, void* argument) {
+int verify_pinned(X509_STORE_CTX* store, void* argument) noexcept {
   const auto& pin = *static_cast<const Fingerprint*>(argument);
   X509* leaf = X509_STORE_CTX_get0_cert(store);
   STACK_OF(X509)* chain = X509_STORE_CTX_get0_untrusted(store);

@@ -26,9 +26,10 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-constexpr size_t kSocketReadBytes = 64 << 10;
+// A message of a tunnel, which is 64 KiB and its headers, goes through each of these in one piece.
+constexpr size_t kSocketReadBytes = 80 << 10;
 constexpr size_t kKeptMessageBytes = 256 << 10;  // a bigger one is given back after its message
-constexpr size_t kWriteBufferBytes = 64 << 10;  // in which a client masks
+constexpr size_t kWriteBufferBytes = 80 << 10;  // in which a client masks
 constexpr std::uint16_t kNoCode = 1005, kBroken = 1006;
 
 Clock::duration ms(int count) { return std::chrono::milliseconds(count); }

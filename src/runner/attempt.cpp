@@ -19,6 +19,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kFailedReads = 3;  // of the output of a container that has ended
 constexpr int kEndTries = 60;
+constexpr int kEngineGoes = 20;  // seconds that it may need, after it has ended its containers
 constexpr auto kRemovalTries = std::chrono::seconds(30);  // to go and to come back
 
 bool is_over(const docker::ContainerState& state) { return !state.running && state.status != "created" && state.status != "restarting"; }
@@ -87,6 +88,15 @@ void Attempt::detach() {
   ending_.cancel();
 }
 
+void Attempt::end_container_when_free() {
+  try {
+    wait_for_vps();
+  } catch (const Detached&) {
+    return;
+  }
+  end_container();
+}
+
 bool Attempt::end_container() {
   {
     std::lock_guard lock(mutex_);
@@ -146,6 +156,7 @@ std::string Attempt::running_container() const {
 
 std::string Attempt::control(bool pause) {
   const auto container = running_container();
+  wait_for_vps();
   try {
     pause ? runtime_.pause(container) : runtime_.unpause(container);
   } catch (const docker::DockerError&) {
@@ -187,11 +198,13 @@ bool Attempt::run() {
     return false;
   }
   if (files_) files_->close();
+  if (!task_.vps && !task_.runs_on_host()) services_.doors.forget(name_);  // before the next attempt can come
   {
     std::lock_guard lock(mutex_);
     phase_ = Phase::over;
   }
   services_.logs.finish(id());
+  reserve_snapshot(last);
   if (last.completed_at.empty()) last.completed_at = to_rfc3339(wall_now());
   log::info("runner", "task ended", {{"task", id().str()},
                                      {"state", std::string(to_string(last.state))},
@@ -233,12 +246,12 @@ void Attempt::prepare() {
   if (origin_ == Origin::dispatched) services_.attempts.add(task_);
   share_file(services_.facts.shared_dir, task_.stdout_file);  // before anything is made
   share_file(services_.facts.shared_dir, task_.stderr_file);
+  if (!task_.runs_on_host()) services_.doors.open(name_, task_.vps);
+  if (task_.vps) return prepare_vps();
   std::optional<docker::Container> container;
-  if (origin_ == Origin::adopted || task_.vps) container = find_made();
+  if (origin_ == Origin::adopted) container = find_made();
   if (!container && origin_ == Origin::adopted && had_container())
     throw docker::DockerError(std::string(task_.runs_on_host() ? "What the runner knew of it" : "Its container") + " was removed while the runner was away; how far it came is in its output.");
-  if (!container && task_.vps && task_.vps->made)
-    throw docker::DockerError("Its container was removed from outside, and what was in it with it.", "Start it with --fresh to begin anew from its environment.");
   if (!container) {
     if (origin_ == Origin::dispatched) report(TaskState::assigning);
     container = make_container();
@@ -251,6 +264,7 @@ void Attempt::follow() {
   auto sink = [this](bool is_stderr, std::string_view bytes) { files_->consume(is_stderr, bytes); };
   std::string trouble;
   int failures = 0;
+  int looks = 0;  // at a VPS that has ended
   set_time_limit();
   for (Backoff backoff;;) {
     trouble.clear();
@@ -272,7 +286,12 @@ void Attempt::follow() {
       state_ = runtime_.state(container_);
       // A share that failed for a moment gets what it missed: the engine has it all, as long as the container exists.
       if (is_over(state_) && files_->failed() && ++failures < kFailedReads) continue;
-      if (is_over(state_) && (trouble.empty() || failures >= kFailedReads)) break;
+      if (is_over(state_) && (trouble.empty() || failures >= kFailedReads)) {
+        if (!may_come_back() || ++looks > kEngineGoes) break;
+        pause_before_retry(std::chrono::seconds(1));
+        continue;
+      }
+      looks = 0;
     } catch (const docker::DockerConnectionError& error) {
       trouble = error.fact();
     }
@@ -282,6 +301,9 @@ void Attempt::follow() {
   files_->close();
   output_problem_ = trouble.empty() ? files_->problem() : "The stored output may be incomplete: " + trouble + ".";
 }
+
+// A VPS that nobody told to end ends also because its engine does, which starts it again when it comes back.
+bool Attempt::may_come_back() const { return task_.vps && !kill_requested() && why_stopped().empty(); }
 
 // By the engine's clock, so that an attempt that was adopted has no more time than others.
 void Attempt::set_time_limit() {
@@ -305,6 +327,7 @@ void Attempt::end_before_its_time() {
     following_ = {};
   }
   if (!by_host) log::info("runner", "the time of a task is up", {{"task", id().str()}});
+  wait_for_vps();
   if (end_container() && !timed_out_ && !stopped_) (by_host ? stopped_ : timed_out_) = true;
 }
 
@@ -338,12 +361,13 @@ TaskReport Attempt::outcome() const {
 }
 
 void Attempt::clean_up() {
+  if (task_.vps) return take_reserved_snapshot();
   std::string container;
   {
     std::lock_guard lock(mutex_);
     container = container_;
   }
-  if (container.empty() || task_.vps) return;
+  if (container.empty()) return;
   for (const auto give_up = Clock::now() + kRemovalTries;;) {
     try {
       return runtime_.remove(container);

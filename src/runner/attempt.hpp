@@ -18,12 +18,15 @@
 #include "environment/sync.hpp"
 #include "runner/attempt_id.hpp"
 #include "runner/container_spec.hpp"
+#include "runner/doors.hpp"
 #include "runner/host_processes.hpp"
 #include "runner/log_files.hpp"
 #include "runner/log_hub.hpp"
 #include "runner/report_queue.hpp"
 #include "runner/runtime.hpp"
+#include "runner/snapshots.hpp"
 #include "runner/task_network.hpp"
+#include "runner/vps_container.hpp"
 #include "store/runner_store.hpp"
 #include "terminal/shell.hpp"
 
@@ -38,6 +41,8 @@ struct Services {
   LogHub& logs;
   HostProcesses& processes;
   TaskNetwork& network;
+  Doors& doors;
+  Snapshots& snapshots;
   NodeFacts facts;
   std::chrono::seconds sync_timeout{600};
 };
@@ -53,18 +58,24 @@ public:
 
   // Blocking, once. Returns true when the final report is durable; false when the runner stops (the container lives on).
   bool run();
-  // After run(): removes the container, whatever it takes. Never throws.
+  // After run(): removes the container, whatever it takes; of a VPS, takes the snapshot of what has been stopped. Never throws.
   void clean_up();
 
-  // Returns at once. True: there is a container to be ended, call end_container() on a worker.
+  // Returns at once. True: there is a container to be ended, call end_container_when_free() on a worker.
   bool request_kill();
   // The host has not been heard for so long. What is to stop then is ended by run(), and reported as stopped.
   void host_is_silent(std::chrono::seconds silence);
   // The task's stop signal, its grace, SIGKILL; a paused container is thawed first. Blocking. Never throws.
   // Returns whether it found the task running, and nobody else at it.
   bool end_container();
+  // The same, once no snapshot is being taken of it any more: that is of a container that stands still.
+  void end_container_when_free();
   // Pause or resume. Blocking. Returns what to tell; throws Conflict when it is not running, docker errors.
   std::string control(bool pause);
+  // The name of its container. Throws Conflict when it is not running or has none.
+  std::string container() const;
+  // What a tunnel needs in there. Blocking. Throws as above, docker errors.
+  void start_tunnel();
   // A shell in its container, for a terminal. Blocking. Throws Conflict when it is not running or has no container, docker errors.
   std::unique_ptr<terminal::Shell> open_shell(const terminal::OpenRequest& request);
   // The runner stops: run() returns soon.
@@ -76,6 +87,13 @@ private:
 
   TaskReport execute();
   void prepare();
+  void prepare_vps();
+  std::optional<docker::Container> find_vps_container(VpsContainer& place);
+  void begin_anew(VpsContainer& place, std::optional<docker::Container> old);
+  std::int64_t snapshot_in_its_place();
+  void wait_for_vps() const;
+  void reserve_snapshot(const TaskReport& last);
+  void take_reserved_snapshot();
   std::optional<docker::Container> find_container();
   std::optional<docker::Container> find_process();
   std::optional<docker::Container> find_made();  // the one or the other
@@ -94,6 +112,7 @@ private:
   void follow();
   void set_time_limit();
   void end_before_its_time();
+  bool may_come_back() const;
   bool ran_out_of_time() const;
   TaskReport outcome() const;
   TaskReport report_of(TaskState state, std::string message = {}) const;
@@ -122,6 +141,12 @@ private:
   std::string output_problem_;
   std::chrono::steady_clock::time_point progress_reported_{};
   bool timed_out_ = false, stopped_ = false;  // ended by us because of that
+  // Of a VPS that gets a new container.
+  std::optional<std::int64_t> from_snapshot_;  // else its environment's
+  std::optional<docker::Container> replaced_;  // the old one, until it stands aside
+  std::vector<docker::Mount> volumes_;         // of the old one, which the new one takes over
+  std::string restored_;                       // for its user: that it is not as it was left
+  std::optional<VpsTurns::Turn> snapshot_turn_;  // for the snapshot of what has been stopped
 
   mutable std::mutex mutex_;  // guards what follows; never held across I/O
   Phase phase_ = Phase::preparing;

@@ -18,6 +18,7 @@ constexpr auto kProgressInterval = std::chrono::seconds(1);
 }  // namespace
 
 std::string Attempt::image_for() {
+  if (from_snapshot_) return services_.snapshots.image(task_.id, *from_snapshot_);
   CancelToken token;
   token.set_deadline(Clock::now() + services_.sync_timeout);
   {

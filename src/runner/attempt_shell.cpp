@@ -1,4 +1,4 @@
-// A shell in the container of an attempt, as a terminal session wants it.
+// What comes into the container of an attempt from outside: shells, as terminal sessions want them, and tunnels.
 #include <chrono>
 #include <csignal>
 #include <thread>
@@ -13,7 +13,7 @@ namespace {
 using ContainerShell = terminal::ExecShell<docker::ShellExec>;
 constexpr auto kEndIsKnown = std::chrono::seconds(1);  // after the end of what ran in the container
 
-// One that was killed because the task has ended says that, and not 137.
+// One that was ended because the task has says that, and not 137 or, where the end is orderly, 129.
 class TaskShell final : public ContainerShell {
 public:
   TaskShell(docker::Engine& engine, std::string container, TaskId task, docker::ShellExec exec)
@@ -22,7 +22,7 @@ public:
   int exit_status() override {
     try {
       const int status = ContainerShell::exit_status();
-      if (status != 128 + SIGKILL || !task_ends()) return status;
+      if ((status != 128 + SIGKILL && status != 128 + SIGHUP) || !task_ends()) return status;
     } catch (const docker::DockerError& error) {
       if (error.kind() != ErrorKind::not_found) throw;
     }
@@ -45,6 +45,17 @@ private:
 };
 
 }  // namespace
+
+std::string Attempt::container() const {
+  if (task_.runs_on_host()) throw Conflict("task " + task_.id.str() + " has no container, and its ports are those of its node");
+  running_container();  // throws when it does not run
+  return name_;
+}
+
+void Attempt::start_tunnel() {
+  const auto container = running_container();
+  if (!task_.vps) services_.engine.start_detached_exec(container, {"/usr/local/bin/tunnel-client", "--log-level", "error"});
+}
 
 std::unique_ptr<terminal::Shell> Attempt::open_shell(const terminal::OpenRequest& request) {
   if (task_.runs_on_host()) throw Conflict("task " + task_.id.str() + " has no container, and a shell on a node itself is not given");

@@ -134,8 +134,10 @@ bool Attempt::is_older_attempt(const docker::Container& container) const {
 docker::Container Attempt::create(const std::string& image_id) {
   prepare_mounts(task_, services_.facts);
   services_.network.ensure();
-  if (task_.vps) place_program(services_.facts.program);
+  place_program(services_.facts.program);
+  if (replaced_) VpsContainer(services_.engine, services_.facts, task_.id).put_aside(*std::exchange(replaced_, std::nullopt));
   auto spec = container_spec(task_, image_id, services_.facts);
+  spec.mounts.insert(spec.mounts.end(), volumes_.begin(), volumes_.end());
   for (const auto give_up = Clock::now() + kNameGetsFree;;) {
     try {
       docker::Container container;
@@ -178,8 +180,9 @@ void Attempt::start(const docker::Container& container) {
     if ((kill_requested_ || !why_stopped_.empty()) && container.state.status == "created") throw Cancelled("the task was ended");
   }
   // That of a VPS is started again by a new attempt; by the runner's own start it is only found.
-  const bool again = task_.vps && origin_ == Origin::dispatched && !container.state.running;
-  const bool fresh = container.state.status == "created" || again;
+  const bool is_new = container.state.status == "created";
+  const bool again = task_.vps && origin_ == Origin::dispatched && !container.state.running && !is_new;
+  const bool fresh = is_new || again;
   files_.emplace(log_, !fresh || again, task_.max_output_bytes);
   if (fresh) start_container(container.id);
   // By the engine's clock, which also says when it ended: by ours a short task would end before it started.
@@ -191,12 +194,13 @@ void Attempt::start(const docker::Container& container) {
     told_ = TaskState::running;
     kill = kill_requested_;
   }
-  auto running = report_of(TaskState::running);
+  auto running = report_of(TaskState::running, restored_);
   running.started_at = started_at_;
   running.image_id = image_id_;
   running.tarball = tarball_;
   services_.reports.add(std::move(running));
-  if (container.state.paused) report(TaskState::paused);
+  const bool goes_on = task_.vps && services_.snapshots.was_at_commit(task_.id);
+  if (container.state.paused && !goes_on) report(TaskState::paused);
   if (kill) end_container();  // it was asked for while the container started
 }
 

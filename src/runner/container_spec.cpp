@@ -67,11 +67,13 @@ void check_place(const MountSpec& mount, const TaskSpec& task, const NodeFacts& 
                     "What may be is in allowed_mounts below [tasks] in the configuration of the host.");
 }
 
-// Whatever the image starts by itself: somebody lives there, and it comes back after a crash or a restart of the machine.
+// Whatever the image starts by itself: somebody lives there, as on a machine of his own, and it comes back after a crash or a restart of the node.
 void make_vps(docker::ContainerSpec& spec, const TaskSpec& task, const NodeFacts& facts) {
   constexpr const char* kProgram = "/usr/local/bin/riverbox";
   spec.entrypoint = {kProgram};
   spec.command = {"vps-init"};
+  if (task.vps->ssh != VpsSpec::Ssh::disabled) spec.command.push_back(task.vps->ssh == VpsSpec::Ssh::none ? "--ssh-without-key" : "--ssh");
+  spec.user = "0";
   spec.working_dir.clear();
   spec.restart_policy = "unless-stopped";
   spec.hostname = task.name.empty() ? "vps-" + task.id.str() : task.name;
@@ -89,12 +91,18 @@ docker::ContainerSpec container_spec(const TaskSpec& task, const std::string& im
   spec.image = image_id;
   spec.command = task_argv(task);  // the entrypoint of the image stays
   spec.env = environment_of(task);
+  if (!facts.tunnel_gateway.empty()) {
+    spec.env.push_back("RUNNER_URL=ws://" + facts.tunnel_gateway);
+    spec.env.push_back("CONTAINER_ID=" + container_name(facts.naming, task));
+  }
   spec.working_dir = task.working_dir;
   spec.labels = facts.naming.task_labels(task.id, task_type(task), facts.node, task.attempt, task.epoch);
   spec.labels[owner_label(facts.naming)] = facts.state_file;
   spec.mounts.push_back({(facts.shared_dir / "shared_data").string(), "/shared", false});
   spec.mounts.push_back({facts.local_temp_dir.string(), "/local_temp", false});
   for (const auto& mount : task.mounts) spec.mounts.push_back({mount.source, mount.target, mount.read_only});
+  spec.mounts.push_back({(facts.doors / container_name(facts.naming, task)).string(), "/run/riverbox", true});
+  spec.mounts.push_back({facts.program.string(), "/usr/local/bin/tunnel-client", true});
   spec.cpus = task.cores;
   spec.memory_bytes = task.memory_bytes;
   std::vector<int> cpus = task.cpus;

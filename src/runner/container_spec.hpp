@@ -22,10 +22,13 @@ struct NodeFacts {
   int pids_limit = 0;      // of each task; 0 = none
   std::string network;     // that each task joins; empty: the engine's own default
   std::filesystem::path program;  // this executable, where containers can mount it
+  std::filesystem::path doors;    // a folder for each container, which is mounted in it (runner/doors.hpp)
+  std::string tunnel_gateway;     // where containers come that have no socket; empty: none do
 };
 
 // The value of the label "task_type".
-inline std::string_view task_type(const TaskSpec& task) { return task.vps ? "vps" : "command"; }
+inline constexpr std::string_view kCommandType = "command";
+inline std::string_view task_type(const TaskSpec& task) { return task.vps ? "vps" : kCommandType; }
 // The name of its container.
 std::string container_name(const docker::Naming& naming, const TaskSpec& task);
 

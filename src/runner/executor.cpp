@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 #include <thread>
 
 #include "base/error.hpp"
@@ -26,7 +27,12 @@ void Executor::stop() {
 }
 
 void Executor::adopt() {
-  for (auto& task : services_.attempts.all()) launch(std::move(task), Attempt::Origin::adopted);
+  auto tasks = services_.attempts.all();
+  const auto& naming = services_.facts.naming;
+  std::set<std::string> containers;
+  for (const auto& task : tasks) containers.insert(container_name(naming, task));
+  services_.doors.tidy(naming.prefix() + "-task-", containers);  // those of VPSs stay as long as these do
+  for (auto& task : tasks) launch(std::move(task), Attempt::Origin::adopted);
   control_.post([this] { look_for_leftovers(); });
 }
 
@@ -76,7 +82,7 @@ void Executor::kill(const AttemptId& id) {
   auto attempt = find(id);
   if (!attempt) return log::debug("runner", "kill of an attempt that is over or was never here");
   log::info("runner", "task is being killed");
-  if (attempt->request_kill()) killers_.post([attempt] { attempt->end_container(); });
+  if (attempt->request_kill()) killers_.post([attempt] { attempt->end_container_when_free(); });
 }
 
 void Executor::host_is_silent(std::chrono::seconds silence) {
@@ -114,18 +120,28 @@ void Executor::remove_vps(TaskId id, Done done) {
 void Executor::remove_vps(TaskId id) {
   const auto is_there = [&] {
     std::lock_guard lock(mutex_);
-    return !stopping_ && std::any_of(attempts_.begin(), attempts_.end(), [&](const auto& entry) { return entry.first.task == id; });
+    if (stopping_) throw Cancelled("the runner stops");
+    return std::any_of(attempts_.begin(), attempts_.end(), [&](const auto& entry) { return entry.first.task == id; });
   };
   for (const auto give_up = std::chrono::steady_clock::now() + kEnding; is_there(); std::this_thread::sleep_for(std::chrono::milliseconds(50)))
     if (std::chrono::steady_clock::now() > give_up) throw Conflict("VPS " + id.str() + " has not ended yet");
-  const auto& naming = services_.facts.naming;
-  try {
-    const auto container = services_.engine.inspect_container(naming.vps_container(id));
-    const auto owner = container.labels.find(owner_label(naming));
-    if (owner == container.labels.end() || owner->second != services_.facts.state_file) throw Conflict("container '" + container.name + "' is not of this runner");
-    services_.engine.remove_container(container.id, true);
-  } catch (const docker::ContainerNotFoundError&) {
-  }
+  const auto turn = services_.snapshots.turns().wait_for(id, "it is being removed", [&](const std::string&) { is_there(); });
+  VpsContainer(services_.engine, services_.facts, id).remove();
+  services_.snapshots.remove_all(id);
+  services_.doors.forget(services_.facts.naming.vps_container(id));
+}
+
+std::string Executor::container_of(const AttemptId& id) const {
+  const auto attempt = find(id);
+  if (!attempt) throw Conflict("task " + id.task.str() + " does not run on this node any more");
+  return attempt->container();
+}
+
+void Executor::start_tunnel(const AttemptId& id) {
+  const log::Scope scope("task", id.str());
+  const auto attempt = find(id);
+  if (!attempt) throw Conflict("task " + id.task.str() + " does not run on this node any more");
+  attempt->start_tunnel();
 }
 
 std::unique_ptr<terminal::Shell> Executor::open_shell(const AttemptId& id, const terminal::OpenRequest& request) {
@@ -160,7 +176,7 @@ bool Executor::is_leftover(const docker::ContainerSummary& container) const {
     auto found = container.labels.find(key);
     return found == container.labels.end() ? std::string() : found->second;
   };
-  if (label(owner_label(naming)) != services_.facts.state_file || label(naming.label("task_type")) != "command") return false;
+  if (label(owner_label(naming)) != services_.facts.state_file || label(naming.label("task_type")) != kCommandType) return false;
   auto task = docker::extract_task_id_from_name(container.name);
   if (!task) return false;
   std::lock_guard lock(mutex_);
@@ -168,6 +184,7 @@ bool Executor::is_leftover(const docker::ContainerSummary& container) const {
 }
 
 void Executor::look_for_leftovers() {
+  services_.snapshots.remove_leftovers();
   services_.processes.remove_leftovers([this](const std::string& id) {
     std::lock_guard lock(mutex_);
     return std::any_of(attempts_.begin(), attempts_.end(), [&](const auto& entry) { return services_.processes.id_of(entry.first) == id; });

@@ -31,6 +31,10 @@ public:
   void control(const AttemptId& id, bool pause, Done done);
   // The container of a VPS that is no more. Fails while it runs.
   void remove_vps(TaskId id, Done done);
+  // The name of the container of an attempt, for streams into it. Throws Conflict when it does not run.
+  std::string container_of(const AttemptId& id) const;
+  // Starts what a tunnel needs in it; a VPS has it by itself. Blocking (Docker). Throws Conflict, docker errors.
+  void start_tunnel(const AttemptId& id);
   // A shell in the container of an attempt. Blocking (Docker). Throws Conflict when it does not run, docker errors.
   std::unique_ptr<terminal::Shell> open_shell(const AttemptId& id, const terminal::OpenRequest& request);
 

@@ -100,6 +100,13 @@ std::uint16_t size_of(const json& message, const char* field) {
   return static_cast<std::uint16_t>(size);
 }
 
+terminal::SessionWish session_of(const json& wanted) {
+  if (!wanted.is_object()) throw InvalidInput("\"session\" is not an object");
+  terminal::SessionWish wish{.name = terminal::SessionName::parse(text_of(wanted, "name")), .watch = flag_of(wanted, "watch"), .fresh = flag_of(wanted, "new")};
+  if (wanted.contains("resume")) wish.resume = terminal::SessionPlace::parse(text_of(wanted, "resume"));
+  return wish;
+}
+
 OpenTerminal terminal_of(const json& message) {
   OpenTerminal open{.stream = text_of(message, "stream"), .attempt = attempt_of(message)};
   const auto dialect = text_of(message, "dialect");
@@ -110,6 +117,7 @@ OpenTerminal terminal_of(const json& message) {
   wanted.rows = size_of(message, "rows");
   wanted.columns = size_of(message, "cols");
   required(message, "env").get_to(wanted.env);
+  if (const auto session = message.find("session"); session != message.end()) open.options.session = session_of(*session);
   return open;
 }
 
@@ -122,9 +130,12 @@ HostMessage message_of(const std::string& type, const json& message) {
   if (type == "dispatch") return Dispatch{required(message, "task").get<TaskSpec>()};
   if (type == "kill") return Kill{attempt_of(message)};
   if (type == "remove_vps") return RemoveVps{TaskId::parse(text_of(message, "task_id")), required(message, "request").dump()};
+  if (type == "snapshots") return SnapshotQuestion{required(message, "order").get<SnapshotOrder>(), required(message, "request").dump()};
   if (type == "pause" || type == "resume") return Control{type == "pause", attempt_of(message), required(message, "request").dump()};
   if (type == "sync") return sync_of(message);
   if (type == "open_terminal") return terminal_of(message);
+  if (type == "open_forward") return OpenForward{text_of(message, "stream"), attempt_of(message)};
+  if (type == "sessions") return ListSessions{attempt_of(message), required(message, "request").dump()};
   OpenLogs open;  // "open_logs"
   open.stream = text_of(message, "stream");
   open.attempt = attempt_of(message);
@@ -137,7 +148,7 @@ HostMessage message_of(const std::string& type, const json& message) {
 }  // namespace
 
 std::optional<HostMessage> parse_host_message(std::string_view text, std::string* type_out) {
-  static constexpr std::string_view kKnown[] = {"welcome", "refused", "ack", "heard", "keys", "dispatch", "kill", "pause", "resume", "remove_vps", "open_logs", "open_terminal", "sync"};
+  static constexpr std::string_view kKnown[] = {"welcome", "refused", "ack", "heard", "keys", "dispatch", "kill", "pause", "resume", "remove_vps", "snapshots", "open_logs", "open_terminal", "open_forward", "sessions", "sync"};
   json message = json::parse(text, nullptr, false);
   if (!message.is_object()) throw InvalidInput("the message is not a JSON object");
   auto type = text_of(message, "type");
@@ -166,7 +177,11 @@ std::string hello_text(const Inventory& inventory, std::string_view version, con
               {"numa", os::json_of<json>(inventory.numa)},
               {"gpus", os::json_of<json>(inventory.gpus)},
               {"host_tasks", inventory.host_tasks},
+              {"vpses", true},
               {"terminals", true},
+              {"forwards", true},
+              {"snapshots", true},
+              {"sessions", true},
               {"attempts", std::move(list)}}
       .dump();
 }
@@ -206,6 +221,13 @@ std::string result_text(const std::string& request, bool ok, std::string_view me
   return json{{"type", "result"}, {"request", json::parse(request)}, {"ok", ok}, {"message", valid_utf8(message)}}.dump();
 }
 
+std::string sessions_text(const std::string& request, const std::vector<terminal::SessionFacts>& sessions) {
+  json list = json::array();
+  for (const auto& session : sessions)
+    list.push_back({{"name", session.name}, {"since", to_rfc3339(session.since)}, {"clients", session.clients}, {"watchers", session.watchers}, {"rows", session.rows}, {"cols", session.columns}});
+  return json{{"type", "result"}, {"request", json::parse(request)}, {"ok", true}, {"message", ""}, {"sessions", std::move(list)}}.dump();
+}
+
 std::string progress_text(const std::string& request, const environment::SyncProgress& progress) {
   return json{{"type", "progress"}, {"request", json::parse(request)}, {"step", progress.step}, {"bytes", progress.bytes},
               {"total_bytes", progress.total_bytes}}
@@ -216,6 +238,13 @@ std::string sync_result_text(const std::string& request, const environment::Sync
   return json{{"type", "result"},       {"request", json::parse(request)}, {"ok", true},          {"message", ""},
               {"tarball", result.tarball}, {"loaded", result.loaded},     {"way", result.way}, {"bytes_read", result.bytes_read}}
       .dump();
+}
+
+std::string snapshots_text(const std::string& request, const SnapshotAnswer& answer) {
+  json message = answer;
+  message["type"] = "result";
+  message["request"] = json::parse(request);
+  return message.dump();
 }
 
 std::string loaded_text(const environment::SyncResult& result) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/signature.hpp"
+#include "base/snapshot.hpp"
 #include "base/task.hpp"
 #include "environment/holdings.hpp"
 #include "environment/sync.hpp"
@@ -53,6 +54,10 @@ struct RemoveVps {
   TaskId id;
   std::string request;  // likewise
 };
+struct SnapshotQuestion {
+  SnapshotOrder order;
+  std::string request;  // likewise
+};
 // A part of one file as it is now, instead of all that comes.
 struct OutputPart {
   std::string file;  // relative to the share
@@ -77,7 +82,17 @@ struct OpenTerminal {
   AttemptId attempt;
   terminal::RelayOptions options = {};
 };
-using HostMessage = std::variant<Welcome, Refused, Acknowledged, Heard, Keys, Dispatch, Kill, Control, RemoveVps, OpenLogs, OpenTerminal, Sync>;
+// A way to ports of the container of an attempt, on a stream as that of OpenLogs.
+struct OpenForward {
+  std::string stream;
+  AttemptId attempt;
+};
+// Which sessions of an attempt are shared.
+struct ListSessions {
+  AttemptId attempt;
+  std::string request;  // JSON text, sent back as it came
+};
+using HostMessage = std::variant<Welcome, Refused, Acknowledged, Heard, Keys, Dispatch, Kill, Control, RemoveVps, SnapshotQuestion, OpenLogs, OpenTerminal, OpenForward, ListSessions, Sync>;
 
 // Throws InvalidInput that says what is wrong with the message. nullopt: a type this version does not know; `type` (if
 // given) is set to it either way.
@@ -89,8 +104,10 @@ std::string synced_text();
 // `sent`: by the clock of Lease; the host sends it back.
 std::string heartbeat_text(std::chrono::milliseconds sent, const os::Load& load, const std::vector<os::Gpu>& gpus, const std::vector<TaskId>& running);
 std::string result_text(const std::string& request, bool ok, std::string_view message);
+std::string sessions_text(const std::string& request, const std::vector<terminal::SessionFacts>& sessions);  // an answer to `sessions`
 std::string progress_text(const std::string& request, const environment::SyncProgress& progress);
 std::string sync_result_text(const std::string& request, const environment::SyncResult& result);  // an answer to `sync`
+std::string snapshots_text(const std::string& request, const SnapshotAnswer& answer);  // an answer to `snapshots`
 std::string loaded_text(const environment::SyncResult& result);
 std::string holdings_text(const std::vector<environment::Holding>& holdings);
 std::string end_text();  // of a log stream

@@ -10,12 +10,16 @@
 #include "base/log.hpp"
 #include "config.h"
 #include "os/worker_pool.hpp"
+#include "runner/doors.hpp"
 #include "runner/executor.hpp"
+#include "runner/forwards.hpp"
 #include "runner/inventory.hpp"
 #include "runner/lease.hpp"
 #include "runner/link.hpp"
 #include "runner/log_stream.hpp"
+#include "runner/snapshot_desk.hpp"
 #include "runner/terminals.hpp"
+#include "runner/tunnel_gateway.hpp"
 #include "runner/warmer.hpp"
 
 namespace riverbox::runner {
@@ -49,9 +53,14 @@ NetworkPlan network_of(const Config& config) {
   }
 }
 
+SnapshotRules rules_of(const Config& config) {
+  return {config.vps.auto_snapshot_on_stop, config.vps.auto_restore_on_create, static_cast<size_t>(config.vps.max_snapshots_per_vps)};
+}
+
 NodeFacts facts_of(const Config& config, const Inventory& inventory, const fs::path& state) {
   return {docker::Naming(config.docker.prefix), inventory.node, fs::absolute(config.paths.shared_dir), fs::absolute(config.paths.local_temp_dir),
-          inventory.numa, state.string(), config.docker.tasks_pids_limit, network_of(config).name, fs::absolute(config.paths.state_dir) / "bin/riverbox"};
+          inventory.numa, state.string(), config.docker.tasks_pids_limit, network_of(config).name, fs::absolute(config.paths.state_dir) / "bin/riverbox",
+          fs::absolute(config.paths.state_dir) / "doors", config.runner.tunnel_gateway};
 }
 
 }  // namespace
@@ -82,10 +91,17 @@ public:
         processes_(state_file_.parent_path() / "host-tasks" / inventory_.node, facts_of(config_, inventory_, state_file_),
                    {.allowed = config_.runner.allow_host_tasks, .user = config_.environment.runner_user}),
         network_(engine_, network_of(config_)),
-        executor_(Services{engine_, syncer_, attempts_, reports_, logs_, processes_, network_, facts_of(config_, inventory_, state_file_),
+        doors_(loop, facts_of(config_, inventory_, state_file_).doors),
+        snapshots_(engine_, facts_of(config_, inventory_, state_file_), rules_of(config_)),
+        publisher_(engine_, docker::Naming(config_.docker.prefix), environment::Share(config_.container_dir(), config_.paths.shared_dir),
+                   config_.docker.compression == "gzip" ? environment::Compression::gzip : environment::Compression::none),
+        executor_(Services{engine_, syncer_, attempts_, reports_, logs_, processes_, network_, doors_, snapshots_, facts_of(config_, inventory_, state_file_),
                            config_.docker.image_sync_timeout}),
-        terminals_(std::make_shared<Terminals>(loop, executor_, StreamTarget{config_.url(), token_})) {
+        snapshot_desk_(snapshots_, publisher_, [this](std::string message) { say(std::move(message)); }),
+        terminals_(std::make_shared<Terminals>(loop, executor_, StreamTarget{config_.url(), token_})),
+        forwards_(std::make_shared<Forwards>(loop, executor_, doors_, StreamTarget{config_.url(), token_})) {
     inventory_.host_tasks = config_.runner.allow_host_tasks;
+    if (!config_.runner.tunnel_gateway.empty()) gateway_.emplace(loop, config_.runner.tunnel_gateway, engine_, doors_);
   }
 
   void start();
@@ -138,8 +154,14 @@ private:
   Warmer warmer_;
   HostProcesses processes_;
   TaskNetwork network_;
+  Doors doors_;
+  Snapshots snapshots_;
+  VpsPublisher publisher_;
   Executor executor_;
+  SnapshotDesk snapshot_desk_;
   std::shared_ptr<Terminals> terminals_;
+  std::shared_ptr<Forwards> forwards_;
+  std::optional<TunnelGateway> gateway_;
   os::WorkerPool log_readers_{"log readers", 4};
   os::WorkerPool sampler_{"sampler", 1};
 };
@@ -205,12 +227,16 @@ void Runner::Impl::stop() {
   if (std::exchange(stopped_, true)) return;
   lease_timer_.cancel();
   executor_.stop();
+  snapshots_.stop();
   warmer_.stop();
   reports_.stop();
   if (link_) link_->stop();
   for (auto& weak : streams_)
     if (auto stream = weak.lock()) stream->stop();
   terminals_->stop();
+  forwards_->stop();
+  if (gateway_) gateway_->stop();
+  doors_.stop();
 }
 
 // On the reports worker, in order; the loop keeps that order.
@@ -273,8 +299,11 @@ void Runner::Impl::handle(HostMessage message) {
                  [&](Kill& kill) { executor_.kill(kill.attempt); },
                  [&](Control& control) { executor_.control(control.attempt, control.pause, answer(control.request)); },
                  [&](RemoveVps& removed) { executor_.remove_vps(removed.id, answer(removed.request)); },
+                 [&](SnapshotQuestion& question) { snapshot_desk_.take(std::move(question)); },
                  [&](OpenLogs& open) { follow(std::move(open)); },
                  [&](OpenTerminal& open) { terminals_->open(std::move(open)); },
+                 [&](OpenForward& open) { forwards_->open(std::move(open)); },
+                 [&](ListSessions& asked) { say(sessions_text(asked.request, terminals_->sessions(asked.attempt))); },
                  [&](Sync& sync) { warmer_.take(std::move(sync)); },
                  [](auto&) {},  // Welcome and Refused are the link's
              },

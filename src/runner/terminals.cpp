@@ -20,7 +20,9 @@ void Terminals::serve(std::shared_ptr<net::WebSocket> socket, OpenTerminal wante
   std::erase_if(sockets_, [](const auto& old) { return old.expired(); });
   sockets_.push_back(socket);
   log::info("runner", "a terminal is opened in a task");
-  auto opener = [&executor = executor_, attempt = wanted.attempt](const terminal::OpenRequest& request) { return executor.open_shell(attempt, request); };
+  terminal::Opener opener = [&executor = executor_, attempt = wanted.attempt](const terminal::OpenRequest& request) { return executor.open_shell(attempt, request); };
+  if (wanted.options.session)
+    opener = [shared = shared_, attempt = wanted.attempt, wish = *wanted.options.session, opener](const terminal::OpenRequest& request) { return shared->join(attempt.str(), request, wish, opener); };
   terminal::start_relay(loop_, workers_, std::move(socket), std::move(opener), std::move(wanted.options));
 }
 
@@ -28,6 +30,7 @@ void Terminals::stop() {
   stopped_ = true;
   for (const auto& weak : sockets_)
     if (const auto socket = weak.lock()) socket->close(1001, "the runner stops");
+  shared_->stop();
 }
 
 }  // namespace riverbox::runner

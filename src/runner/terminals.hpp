@@ -1,4 +1,4 @@
-// Terminals in tasks: each a shell that the host asked for (open_terminal), on a WebSocket that is dialled for it.
+// Terminals in tasks: each a shell that the host asked for (open_terminal), or its part of one that several share, on a WebSocket that is dialled for it.
 #pragma once
 #include <boost/asio/io_context.hpp>
 
@@ -10,6 +10,7 @@
 #include "runner/executor.hpp"
 #include "runner/messages.hpp"
 #include "runner/stream_target.hpp"
+#include "terminal/session.hpp"
 
 namespace riverbox::runner {
 
@@ -20,6 +21,8 @@ public:
   Terminals(boost::asio::io_context& loop, Executor& executor, StreamTarget target) : loop_(loop), executor_(executor), target_(std::move(target)) {}
   // Dials, and serves the terminal; why there is none is said there. A host that is not there any more has nobody who waits.
   void open(OpenTerminal wanted);
+  // The sessions of an attempt that clients share.
+  std::vector<terminal::SessionFacts> sessions(const AttemptId& attempt) const { return shared_->list(attempt.str()); }
   // Ends them all, and their shells, for which the loop runs on; opens nothing more.
   void stop();
 
@@ -31,7 +34,9 @@ private:
   const StreamTarget target_;
   std::vector<std::weak_ptr<net::WebSocket>> sockets_;
   bool stopped_ = false;
-  os::WorkerPool workers_{"terminals", 8};  // last: it works with the others
+  // With the workers last: they work with the others.
+  os::WorkerPool workers_{"terminals", 8};
+  const std::shared_ptr<terminal::Sessions> shared_ = std::make_shared<terminal::Sessions>(loop_, workers_);
 };
 
 }  // namespace riverbox::runner

@@ -42,12 +42,14 @@ std::int64_t first_since(Database::Connection& connection, WallTime time) {
   return first;
 }
 
+constexpr std::string_view kOfOwner = " AND (type <> 'task' OR owner = ? OR subject IN (SELECT CAST(vps AS TEXT) FROM vps_assignments WHERE user = ?))";
+
 // The types are words of ours, so they need no parameters, and the text is one of a few.
 std::string selection(const EventRepository::Query& query) {
   std::string types;
   for (const auto type : query.types) types += fmt::format("{}'{}'", types.empty() ? "" : ",", type);
   return fmt::format("SELECT id, time, type, action, subject, owner, node, message FROM events WHERE id >= ? AND id < ? AND type IN ({}){}{} ORDER BY id{} LIMIT ?", types,
-                     query.owner ? " AND (type <> 'task' OR owner = ?)" : "", query.subject.empty() ? "" : " AND subject = ?", query.newest ? " DESC" : "");
+                     query.owner ? kOfOwner : "", query.subject.empty() ? "" : " AND subject = ?", query.newest ? " DESC" : "");
 }
 
 }  // namespace
@@ -73,7 +75,7 @@ std::vector<EventRecord> EventRepository::list(const Query& query) {
     const auto to = query.until ? first_since(connection, *query.until) : std::numeric_limits<std::int64_t>::max();
     Statement row = connection.prepare(selection(query));
     row.bind(from).bind(to);
-    if (query.owner) row.bind(*query.owner);
+    if (query.owner) row.bind(*query.owner).bind(*query.owner);
     if (!query.subject.empty()) row.bind(query.subject);
     row.bind(query.limit);
     while (row.step())

@@ -34,7 +34,7 @@ public:
 
   struct Query {
     std::vector<std::string_view> types;             // of these only; words of ours
-    std::optional<std::string> owner = {};           // of tasks only this one's
+    std::optional<std::string> owner = {};           // of tasks only this one's, and of VPSs also those that are shared with him
     std::string subject = {};                        // of this one only; empty: of all
     std::int64_t after = 0;                          // what follows on this event
     std::optional<WallTime> since = {}, until = {};  // of the time between

@@ -132,6 +132,17 @@ CREATE TABLE vpses (id INTEGER PRIMARY KEY REFERENCES tasks (id) ON DELETE CASCA
 CREATE TABLE vps_leftovers (id INTEGER PRIMARY KEY, node TEXT NOT NULL) STRICT;
 )";
 
+// Whom the owners of VPSs have let in.
+constexpr std::string_view kSchema13 = R"(
+CREATE TABLE vps_assignments (
+  vps          INTEGER NOT NULL REFERENCES vpses (id) ON DELETE CASCADE,
+  user         TEXT NOT NULL,
+  assigned_at  TEXT NOT NULL,
+  PRIMARY KEY (vps, user)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX vps_assignments_by_user ON vps_assignments (user);
+)";
+
 // "'running','paused'": state names are ours, so they need no parameters, and the text is one of a few.
 std::string sql_list(const std::vector<TaskState>& states) {
   std::string list;
@@ -146,7 +157,7 @@ const std::string& is_unfinished() {
 
 }  // namespace
 
-const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3, kSchema4, kSchema5, kSchema6, kSchema7, kSchema8, kSchema9, kSchema10, kSchema11, kSchema12};
+const std::vector<std::string_view> kHostMigrations{kSchema1, kSchema2, kSchema3, kSchema4, kSchema5, kSchema6, kSchema7, kSchema8, kSchema9, kSchema10, kSchema11, kSchema12, kSchema13};
 
 // ---- nodes
 

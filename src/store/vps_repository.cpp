@@ -14,11 +14,17 @@ void tell(Database::Connection& connection, const TaskRecord& vps, const char* a
 
 }  // namespace
 
-std::vector<TaskRecord> VpsRepository::list(const std::optional<std::string>& owner) {
+std::vector<TaskRecord> VpsRepository::list(const std::optional<std::string>& user) {
+  return select(user ? "IN (SELECT id FROM vpses) AND (owner=?1 OR id IN (SELECT vps FROM vps_assignments WHERE user=?1))" : "IN (SELECT id FROM vpses)", user);
+}
+
+std::vector<TaskRecord> VpsRepository::shared_with(const std::string& user) { return select("IN (SELECT vps FROM vps_assignments WHERE user=?1)", user); }
+
+std::vector<TaskRecord> VpsRepository::select(std::string_view which, const std::optional<std::string>& user) {
   std::vector<TaskRecord> all;
   db_.read([&](Database::Connection& connection) {
-    Statement rows = connection.prepare(fmt::format("SELECT {} FROM tasks WHERE id IN (SELECT id FROM vpses){} ORDER BY id DESC", kTaskColumns, owner ? " AND owner=?" : ""));
-    if (owner) rows.bind(*owner);
+    Statement rows = connection.prepare(fmt::format("SELECT {} FROM tasks WHERE id {} ORDER BY id DESC", kTaskColumns, which));
+    if (user) rows.bind(*user);
     all = tasks_of(rows);
   });
   return all;

@@ -2,6 +2,7 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "store/database.hpp"
@@ -13,8 +14,9 @@ namespace riverbox::store {
 class VpsRepository {
 public:
   explicit VpsRepository(Database& db) : db_(db) {}
-  // Newest first; of one owner, or of all.
-  std::vector<TaskRecord> list(const std::optional<std::string>& owner = {});
+  // Newest first: all, or a user's own and those that are shared with him.
+  std::vector<TaskRecord> list(const std::optional<std::string>& user = {});
+  std::vector<TaskRecord> shared_with(const std::string& user);  // likewise
   std::optional<TaskId> named(const std::string& name);
   // Lets one that has ended wait for another start: attempt, spec and target become those of the record. Compare-and-set: false when it has another attempt by now, or has not ended.
   bool start_again(const TaskRecord& vps);
@@ -24,6 +26,8 @@ public:
   void is_gone(TaskId id);
 
 private:
+  std::vector<TaskRecord> select(std::string_view which, const std::optional<std::string>& user);
+
   Database& db_;
 };
 

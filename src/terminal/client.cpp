@@ -26,6 +26,8 @@
 #include "terminal/detach_keys.hpp"
 #include "terminal/local_stream.hpp"
 #include "terminal/protocol.hpp"
+#include "terminal/screen_state.hpp"
+#include "terminal/session_wish.hpp"
 #include "terminal/wire.hpp"
 
 namespace riverbox::terminal {
@@ -39,6 +41,8 @@ constexpr size_t kMaxQueuedBytes = 256 * 1024; // classic hosts: above this the 
 constexpr auto kResizeInterval = 25ms;         // of a storm of sizes one in so much time is sent, and the last
 constexpr auto kDetachPatience = 1s;           // a begun detach sequence goes to the shell after this
 constexpr auto kGoodbyeWait = 500ms;
+constexpr auto kFirstRetry = 200ms, kLongestRetry = 5000ms;
+constexpr char kInterrupt = '\x03';
 constexpr int kExitHangUp = 128 + SIGHUP, kExitPipe = 128 + SIGPIPE;
 
 // Writing to a pipe that nobody reads shall give EPIPE.
@@ -50,6 +54,16 @@ public:
 private:
   void (*saved_)(int);
 };
+
+// `place`: where we were.
+std::string session_query(const ClientOptions& options, const std::optional<SessionPlace>& place) {
+  if (!options.session) return {};
+  std::string query = "&session=" + percent_encoded(options.session->name);
+  if (options.session->watch) query += "&watch=1";
+  if (place) query += "&resume=" + place->str();
+  else if (options.session->fresh) query += "&new=1";
+  return query;
+}
 
 std::string request_url(const ClientOptions& options, bool tty) {
   auto size = os::terminal_size(options.output).value_or(os::TerminalSize{});
@@ -93,7 +107,13 @@ public:
 private:
   enum class Outcome { open, shell_ended, detached, output_gone, terminal_gone };
 
-  void connect();
+  net::WebSocketResult dial();
+  void connect(net::WebSocketResult answer);
+  bool lost_a_session() const;
+  bool come_back();
+  void rest(std::chrono::milliseconds time);
+  void tell_of_the_break();
+  void take_the_screen_back();
   void converse();  // until outcome_ is known or failed_ is set
   void begin();
   void say_goodbye();
@@ -119,7 +139,7 @@ private:
   void end_when_shown() { if (closed_ && output_.pending() + error_output_.pending() == 0) end(Outcome::shell_ended); }
 
   const ClientOptions& options_;
-  const bool tty_;
+  const bool tty_, notes_on_screen_;
   IgnoredSigpipe sigpipe_;
   asio::io_context loop_;
   asio::executor_work_guard<asio::io_context::executor_type> work_{loop_.get_executor()};  // a quiet moment is not the end
@@ -136,7 +156,11 @@ private:
   bool closed_ = false;          // the connection is not
   bool socket_paused_ = false, resize_waits_ = false;
   bool shown_anything_ = false;
+  std::optional<SessionPlace> place_;  // in the session
+  ScreenState screen_;                 // of our terminal in it
+  bool away_ = false;                  // the connection to it broke
   std::uint16_t close_code_ = 0;
+  std::chrono::milliseconds retry_ = kFirstRetry;
   std::string close_reason_;
   std::uint32_t unacknowledged_output_ = 0;
   size_t input_in_flight_ = 0;   // sent, not yet taken by the shell
@@ -147,31 +171,38 @@ private:
 };
 
 Session::Session(const ClientOptions& options)
-    : options_(options), tty_(os::is_tty(options.input) && os::is_tty(options.output)),
+    : options_(options), tty_(os::is_tty(options.input) && os::is_tty(options.output)), notes_on_screen_(os::is_tty(options.error)),
       detach_(parse_detach_keys(options.detach_keys)),
       input_(loop_, options.input),
       output_(loop_, options.output, {[this](size_t n) { on_shown(n); }, [this](int e) { on_output_broken(e); }}),
       error_output_(loop_, options.error, {[this](size_t n) { on_shown(n); }, [this](int e) { on_output_broken(e); }}) {}
 
 int Session::run() {
-  connect();
+  connect(dial());
   converse();
+  while (lost_a_session() && come_back()) converse();
+  take_the_screen_back();
   input_.stop();
   raw_.reset();
   say_goodbye();
   return result();
 }
 
-void Session::connect() {
+// Until it is there or refused, or outcome_ is known.
+net::WebSocketResult Session::dial() {
   net::WebSocketRequest request;
-  request.url = request_url(options_, tty_);
+  request.url = request_url(options_, tty_) + (tty_ ? session_query(options_, place_) : "");
   if (!options_.token.empty()) request.headers.emplace_back("Authorization", "Bearer " + options_.token);
   request.subprotocols.emplace_back(kSubprotocol);
-  std::optional<net::WebSocketResult> answer;
-  net::connect_websocket(loop_, std::move(request), [&](net::WebSocketResult result) { answer = std::move(result); });
-  while (!answer && loop_.run_one() > 0) {}
-  if (!answer || !answer->socket) throw_refusal(options_, answer.value_or(net::WebSocketResult{}));
-  socket_ = answer->socket;
+  auto answer = std::make_shared<std::optional<net::WebSocketResult>>();
+  net::connect_websocket(loop_, std::move(request), [answer](net::WebSocketResult result) { *answer = std::move(result); });
+  while (!*answer && outcome_ == Outcome::open && loop_.run_one() > 0) {}
+  return answer->value_or(net::WebSocketResult{});
+}
+
+void Session::connect(net::WebSocketResult answer) {
+  if (!answer.socket) throw_refusal(options_, answer);
+  socket_ = std::move(answer.socket);
   wire_ = socket_->subprotocol() == kSubprotocol ? make_riverbox_client_wire() : make_json_client_wire();
 }
 
@@ -183,9 +214,65 @@ void Session::converse() {
   while (outcome_ == Outcome::open && !local_error_ && loop_.run_one() > 0) {}
 }
 
+// A host that restarts, a network that went; not an end that somebody has told us. Without a place there is nowhere to come back to.
+bool Session::lost_a_session() const { return closed_ && place_ && !status_ && outcome_ == Outcome::shell_ended && close_code_ != 1000 && close_code_ != 1002 && close_code_ != 1008; }
+
+// True: connected again; whether the session is still there, the host says next. What is typed meanwhile goes nowhere, but Ctrl-C and the detach keys leave.
+bool Session::come_back() {
+  if (!std::exchange(away_, true)) tell_of_the_break();
+  outcome_ = Outcome::open;
+  input_.resume();
+  for (;; retry_ = std::min(retry_ * 2, kLongestRetry)) {
+    rest(retry_);
+    if (outcome_ != Outcome::open || local_error_) return false;
+    auto answer = dial();
+    if (outcome_ != Outcome::open || local_error_) return false;
+    if (!answer.socket && (answer.http_status == 0 || answer.http_status >= 500)) continue;
+    if (!answer.socket) take_the_screen_back();  // for the reason
+    closed_ = false;
+    failure_.clear();
+    unacknowledged_output_ = 0;
+    input_in_flight_ = 0;
+    connect(std::move(answer));
+    retry_ = std::min(retry_ * 2, kLongestRetry);
+    return true;
+  }
+}
+
+void Session::rest(std::chrono::milliseconds time) {
+  for (const auto until = std::chrono::steady_clock::now() + time; outcome_ == Outcome::open && std::chrono::steady_clock::now() < until;) loop_.run_one_until(until);
+}
+
+// On the other screen, so that ours is as it was when we are back; but where a program has that, over its first line, which it draws again then.
+void Session::tell_of_the_break() {
+  const std::string text = fmt::format("[riverbox: the connection broke; trying to come back to session \"{}\". Ctrl-C gives up.]", options_.session->name);
+  if (!notes_on_screen_) return error_output_.write(text + "\n");
+  output_.write(screen_.alternate_screen() ? "\x1b" "7\x1b[H\x1b[7m" + text + "\x1b[m\x1b[K\x1b" "8" : "\x1b[?1049h\x1b[2J\x1b[H\x1b[m" + text + "\r\n");
+}
+
+// From the notice, and from what a program in the session has made of it.
+void Session::take_the_screen_back() {
+  if (!place_) return;
+  if (std::exchange(away_, false) && notes_on_screen_ && !screen_.alternate_screen()) output_.write("\x1b[?1049l");
+  output_.write(screen_.to({}));
+  screen_ = {};
+  const auto until = std::chrono::steady_clock::now() + kGoodbyeWait;
+  while (output_.pending() + error_output_.pending() > 0 && std::chrono::steady_clock::now() < until) loop_.run_one_until(until);
+}
+
 // The shell is there. Before this the terminal is in its usual mode, so that Ctrl-C ends a client that waits for a slow host.
 void Session::begin() {
-  if (std::exchange(running_, true) || closed_) return;
+  if (closed_) return;
+  if (std::exchange(away_, false)) {
+    if (!notes_on_screen_) error_output_.write("[riverbox: back]\n");
+    else if (!screen_.alternate_screen()) output_.write("\x1b[?1049l");
+    retry_ = kFirstRetry;
+  }
+  if (std::exchange(running_, true)) {
+    if (tty_) send_size();
+    return throttle_input();
+  }
+  if (tty_ && options_.session && !place_) error_output_.write("riverbox: this host shares no terminals: the shell ends with this connection\n");
   if (tty_) {
     raw_.emplace(options_.input);
     watch_size();
@@ -206,7 +293,8 @@ int Session::result() {
   if (local_error_) std::rethrow_exception(local_error_);
   switch (outcome_) {
     case Outcome::detached: {
-      auto text = fmt::format("\ndetached from \"{}\"; its shell has been ended\n", printable(options_.name));
+      auto text = place_ ? fmt::format("\ndetached; the session goes on. To come back: {}\n", options_.session->come_back)
+                         : fmt::format("\ndetached from \"{}\"; its shell has been ended\n", printable(options_.name));
       [[maybe_unused]] auto told = ::write(options_.error, text.data(), text.size());
       return 0;
     }
@@ -219,7 +307,8 @@ int Session::result() {
   if (!wire_->reports_exit() && close_code_ == 1000) return 0;
   std::string why = close_reason_.empty() ? fmt::format("closed with code {}", close_code_) : printable(close_reason_);
   throw Unavailable(fmt::format("connection to the host lost ({})", why),
-                    fmt::format("The shell in \"{}\" has been ended; start the command again for a new one.", printable(options_.name)));
+                    place_ ? fmt::format("The session goes on. To come back: {}.", options_.session->come_back)
+                           : fmt::format("The shell in \"{}\" has been ended; start the command again for a new one.", printable(options_.name)));
 }
 
 // ------------------------------------------------------------------------------------------------------------------------- the host
@@ -229,8 +318,15 @@ void Session::on_message(std::string_view data, bool binary) {
   auto message = wire_->decode(data, binary);
   switch (message.kind) {
     case HostMessage::Kind::ignore: break;
-    case HostMessage::Kind::ready: begin(); break;
-    case HostMessage::Kind::output: show(output_, message.bytes); break;
+    case HostMessage::Kind::ready:
+      if (message.session && !place_) place_ = SessionPlace{*message.session, 0};
+      begin();
+      break;
+    case HostMessage::Kind::output:
+      show(output_, message.bytes);
+      if (place_) screen_.feed(message.bytes);
+      if (place_ && message.position) place_->position = *message.position;
+      break;
     case HostMessage::Kind::error_output: show(error_output_, message.bytes); break;
     case HostMessage::Kind::exit: status_ = message.status; break;
     case HostMessage::Kind::consumed:
@@ -259,6 +355,7 @@ void Session::show(LocalOutput& output, std::string_view bytes) {
 }
 
 void Session::on_shown(size_t size) {
+  if (away_) return;
   if (closed_) return end_when_shown();
   if (!wire_->has_window()) {
     if (output_.pending() == 0 && std::exchange(socket_paused_, false)) socket_->resume_reading();
@@ -279,7 +376,9 @@ void Session::on_output_broken(int error_number) {
 void Session::on_input(std::string_view bytes) {
   if (!tty_) return send_input(bytes);
   std::string typed;
-  if (detach_.feed(bytes, typed)) return end(Outcome::detached);
+  const bool heard = !away_ && !(place_ && options_.session->watch);
+  if (detach_.feed(bytes, typed) || (!heard && typed.find(kInterrupt) != typed.npos)) return end(Outcome::detached);
+  if (!heard) return;
   send_input(typed);
   await_detach();
 }
@@ -314,7 +413,7 @@ void Session::await_detach() {
   if (!detach_.pending()) return;
   detach_timer_.expires_after(kDetachPatience);
   detach_timer_.async_wait([this](auto error) {
-    if (!error) send_input(detach_.give_up());
+    if (const auto typed = error ? "" : detach_.give_up(); !away_) send_input(typed);
   });
 }
 

@@ -41,7 +41,7 @@ public:
     return {.kind = Kind::input, .input = input_};
   }
 
-  std::string ready() override { return json_frame("output", kohaku_ ? "" : "Terminal connected.\r\n"); }
+  std::string ready(std::optional<SessionPlace>) override { return json_frame("output", kohaku_ ? "" : "Terminal connected.\r\n"); }
   std::string output(std::string_view bytes, bool) override { return output_.frame(bytes); }  // there is one kind of output
   std::string flush() override { return output_.flush(); }
   std::string failure(std::string_view text) override { return json_frame("error", text); }

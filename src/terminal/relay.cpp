@@ -82,6 +82,7 @@ private:
   // ---- the shell
   void open();
   void opened(std::shared_ptr<Shell> shell);
+  void begin();
   void refused(ErrorKind kind, const std::string& text);
   void read_shell();
   void write_shell();
@@ -244,13 +245,18 @@ void Session::opened(std::shared_ptr<Shell> shell) {
     return next_call();
   }
   phase_ = Phase::running;
+  if (shell_->wait_fd() < 0) return begin();
   int fd = ::fcntl(shell_->wait_fd(), F_DUPFD_CLOEXEC, 3);
   int error_number = errno;
   boost::system::error_code error;
   if (fd >= 0) descriptor_.assign(fd, error);
   if (fd >= 0 && error) ::close(fd);
   if (fd < 0 || error) return shell_broke(IoError("wait for the shell", fd < 0 ? error_number : error.value()).what());
-  send(wire_->ready());
+  begin();
+}
+
+void Session::begin() {
+  send(wire_->ready(shell_->place()));
   next_call();  // a size that came while the shell was opened
   write_shell();
   read_shell();
@@ -277,7 +283,9 @@ void Session::read_shell() {
     if (!size) return wait_for(descriptor_base::wait_read, &Session::waiting_to_read_, &Session::read_shell);
     if (*size == 0) return shell_ended();
     unconsumed_ += *size;
-    if (socket_) send(wire_->output({buffer.data(), *size}, is_stderr));
+    if (!socket_) continue;
+    const auto place = shell_->place();
+    send(place ? wire_->output_of(*place, {buffer.data(), *size}) : wire_->output({buffer.data(), *size}, is_stderr));
   }
   read_posted_ = true;
   asio::post(loop_, [self = shared_from_this()] {
@@ -319,6 +327,13 @@ void Session::write_shell() {
 
 void Session::wait_for(descriptor_base::wait_type what, bool Session::*waiting, void (Session::*then)()) {
   this->*waiting = true;
+  if (shell_->wait_fd() < 0) {
+    auto ready = [self = shared_from_this(), waiting, then] {
+      (*self).*waiting = false;
+      if (self->phase_ == Phase::running || self->phase_ == Phase::leaving) ((*self).*then)();
+    };
+    return what == descriptor_base::wait_read ? shell_->when_readable(std::move(ready)) : shell_->when_writable(std::move(ready));
+  }
   descriptor_.async_wait(what, [self = shared_from_this(), waiting, then](auto error) {
     (*self).*waiting = false;
     if (self->phase_ != Phase::running && self->phase_ != Phase::leaving) return;

@@ -23,15 +23,16 @@ public:
       case Channel::consumed:
         if (auto bytes = message->u32()) return {.kind = Kind::consumed, .bytes = *bytes};
         break;
-      case Channel::error: case Channel::exit: case Channel::failure: case Channel::ready: break;  // only a server says these
+      case Channel::error: case Channel::exit: case Channel::failure: case Channel::ready: case Channel::screen: break;  // only a server says these
     }
     return {.kind = Kind::leave, .close_code = 1002};
   }
 
-  std::string ready() override { return frame(Channel::ready); }
+  std::string ready(std::optional<SessionPlace> place) override { return place ? frame_u64(Channel::ready, place->session) : frame(Channel::ready); }
   std::string output(std::string_view bytes, bool is_stderr) override {
     return frame(is_stderr ? Channel::error : Channel::data, bytes);
   }
+  std::string output_of(SessionPlace place, std::string_view bytes) override { return frame_u64(Channel::screen, place.position, bytes); }
   std::string exit(int status) override { return frame_u32(Channel::exit, static_cast<std::uint32_t>(status)); }
   std::string failure(std::string_view text) override { return frame(Channel::failure, text); }
   std::string consumed(std::uint32_t bytes) override { return frame_u32(Channel::consumed, bytes); }
@@ -53,7 +54,10 @@ public:
     switch (message->channel) {
       case Channel::data: return {.kind = Kind::output, .bytes = message->payload};
       case Channel::error: return {.kind = Kind::error_output, .bytes = message->payload};
-      case Channel::ready: return {.kind = Kind::ready};
+      case Channel::ready: return {.kind = Kind::ready, .session = message->u64()};
+      case Channel::screen:
+        if (auto position = message->u64()) return {.kind = Kind::output, .bytes = message->payload.substr(8), .position = position};
+        break;
       case Channel::failure: return {.kind = Kind::failure, .bytes = message->payload};
       case Channel::consumed:
         if (auto count = message->u32()) return {.kind = Kind::consumed, .count = *count};

@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "terminal/session_wish.hpp"
+
 namespace riverbox::terminal {
 
 struct OpenRequest {
@@ -25,16 +27,22 @@ enum class Dialect {
 struct RelayOptions {
   Dialect dialect = Dialect::classic;
   OpenRequest open;      // initial size, tty, environment from the query string
+  std::optional<SessionWish> session = {};  // none: a shell of its own, which ends with the connection
 };
 
 class Shell {
 public:
   virtual ~Shell() = default;
-  // Non-blocking stream, loop thread. Conventions of docker::Stream: 0 = end, nullopt = would block.
+  // Non-blocking stream, loop thread. Conventions of docker::Stream: 0 = end, nullopt = would block. -1: there is nothing to poll, and when_readable() and when_writable() tell.
   virtual int wait_fd() const = 0;
   virtual std::optional<size_t> read_some(char* buffer, size_t size, bool& is_stderr) = 0;
   virtual std::optional<size_t> write_some(const char* bytes, size_t size) = 0;
   virtual void shutdown_write() = 0;
+  // Calls `then` once, from the loop, when the next read (write) makes sense; not any more when this is gone.
+  virtual void when_readable(std::function<void()> /* then */) {}
+  virtual void when_writable(std::function<void()> /* then */) {}
+  // Of a session that is shared: which one, and how far of its output has been read. Loop thread.
+  virtual std::optional<SessionPlace> place() const { return std::nullopt; }
   // Blocking, run on a worker; throw Error.
   virtual void resize(std::uint16_t rows, std::uint16_t columns) = 0;
   virtual int exit_status() = 0;   // after the end of the stream

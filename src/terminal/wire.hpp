@@ -30,8 +30,9 @@ public:
   virtual bool waits_for_size() const { return false; }   // the first message may bring the size to start with
   virtual bool has_window() const { return false; }       // the client acknowledges output
   virtual ClientMessage decode(std::string_view data, bool binary) = 0;
-  virtual std::string ready() = 0;
+  virtual std::string ready(std::optional<SessionPlace> place = {}) = 0;  // of a shared session
   virtual std::string output(std::string_view bytes, bool is_stderr) = 0;
+  virtual std::string output_of(SessionPlace, std::string_view bytes) { return output(bytes, false); }  // of a shared session, up to there
   virtual std::string flush() { return {}; }               // the stream ended: what was held back
   virtual std::string exit(int status) { return {}; }
   virtual std::string failure(std::string_view text) = 0;
@@ -48,6 +49,7 @@ struct HostMessage {
   std::string_view bytes;
   std::uint32_t count = 0;  // of consumed
   int status = 0;           // of exit
+  std::optional<std::uint64_t> session = {}, position = {};  // of a shared one: of ready, of output
 };
 
 class ClientWire {

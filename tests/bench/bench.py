@@ -19,6 +19,8 @@ What everything else costs:
   submit           durable submissions, one by one and in batches
   start            from a submission until the container runs, against docker run -d of the same
   schedule         a walk through a queue of 100,000 tasks with 1,000 nodes
+  forward          riverbox forward into a VPS and out of it, round trips, 200 streams, against ssh -L; memory of the runner for each idle VPS
+  snapshots        the longest time between two heartbeats while the snapshot of a stop is taken, beside that of an idle node
   links            memory and processor of a host with 1,000 idle links
   rest             GET /api/nodes and /api/tasks with 100,000 tasks, against a FastAPI server with the same payload
 And always, at the end: the most memory that host and runner have needed (memory).
@@ -43,6 +45,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 import process  # noqa: E402
 import load  # noqa: E402
 import thin  # noqa: E402
+from ports import bench_idle_vpses, bench_ports  # noqa: E402
+from snapshots import bench_snapshots  # noqa: E402
 from submissions import bench_submissions  # noqa: E402
 from cluster import Cluster, bin_dir  # noqa: E402
 from figures import Figures, settle, stolen, timed  # noqa: E402
@@ -160,7 +164,7 @@ def bench_terminal(c, figures, repeat, name):
         sys.exit("terminal: bytes were lost")
 
 
-NAMES = ("first", "cold", "create", "changed", "extents", "index", "list", "create-tar", "task", "terminal", "idle", "submit", "start", "schedule", "links", "rest")
+NAMES = ("first", "cold", "create", "changed", "extents", "index", "list", "create-tar", "task", "terminal", "idle", "submit", "start", "schedule", "forward", "snapshots", "links", "rest")
 
 
 def main():
@@ -190,7 +194,7 @@ def main():
     if wanted("create-tar"):
         bench_create_tar(c, figures, few, "bench-small", 5, 0.2)
         bench_create_tar(c, figures, few, "bench-big", scaled(500), 1.1)
-    elif wanted("task", "terminal", "start"):
+    elif wanted("task", "terminal", "start", "forward", "snapshots"):
         environment(c, "bench-small", 5)
         c.host.docker("create-tar", "bench-small", check=True, timeout=600)
     if wanted("task"):
@@ -203,6 +207,11 @@ def main():
         bench_submissions(c, figures, few)
     if wanted("schedule"):
         load.bench_schedule(figures)
+    if wanted("forward"):
+        bench_ports(c, figures, few, "bench-small", scaled(400))
+        bench_idle_vpses(c, figures, "bench-small", 10)
+    if wanted("snapshots"):
+        bench_snapshots(c, figures, "bench-small", scaled(1500))
     if wanted("links"):
         load.bench_links(figures, few, scaled(1000))
     if wanted("rest"):

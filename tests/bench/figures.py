@@ -22,7 +22,7 @@ def settle():
 
 
 def shown(value, unit):
-    return f"{value:.3f} {unit}" if unit == "s" or unit == "MB" and value < 10 else f"{value:.1f} {unit}"
+    return f"{value:.3f} {unit}" if unit == "s" or unit in ("MB", "ms") and abs(value) < 10 else f"{value:.1f} {unit}"
 
 
 class Figures:

@@ -187,7 +187,7 @@ TEST_CASE("commit, save, remove, load: the image comes back as it was") {
     TestContainer container({"sh", "-c", "head -c 3000000 /dev/urandom >/data"});
     container.started();
     engine().wait_container(container.name, token);
-    id = engine().commit(container.name, {"CMD [\"cat\", \"/data\"]", "ENV A=\"1 2\""}, "a comment & more", token);
+    id = engine().commit(container.name, {"CMD [\"cat\", \"/data\"]", "ENV A=\"1 2\""}, {.comment = "a comment & more"}, token);
   }
   engine().tag_image(id, image.reference);
   auto made = engine().inspect_image(image.reference);
@@ -333,7 +333,7 @@ TEST_CASE("a shell that cannot be had says why") {
     TestContainer maker({"sh", "-c", "mkdir /keep; cp /bin/busybox /keep/sh; cp /bin/busybox /keep/sleep; rm -rf /bin"});
     maker.started();
     engine().wait_container(maker.name, token);
-    engine().tag_image(engine().commit(maker.name, {}, "", token), image.reference);
+    engine().tag_image(engine().commit(maker.name, {}, {}, token), image.reference);
   }
   TestContainer bare({"/keep/sh", "-c", "while :; do /keep/sleep 1; done"}, image.reference);
   bare.started();

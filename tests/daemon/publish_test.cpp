@@ -197,7 +197,7 @@ TEST_CASE("a crash at every moment of the renewal: one container under the prope
     const PublishIntent intent{world.container(), world.name.str(), true};
     const std::string next = world.naming.next_container(world.name.str()), previous = world.naming.previous_container(world.name.str());
     world.host.stop_container(world.container(), std::chrono::seconds(5));
-    const std::string image = world.host.commit(world.container(), {}, "", CancelToken{});
+    const std::string image = world.host.commit(world.container(), {}, {}, CancelToken{});
     const auto current = world.host.inspect_container(world.container());
     if (moment >= 1) world.host.clone_container(current, next, image, {});
     if (moment >= 2) world.host.rename_container(world.container(), previous);
@@ -319,7 +319,7 @@ TEST_CASE("a volume without a name keeps what is in it") {
   World world;
   world.make_container();
   world.host.stop_container(world.container(), std::chrono::seconds(5));
-  const std::string image = world.host.commit(world.container(), {"VOLUME /data"}, "", CancelToken{});
+  const std::string image = world.host.commit(world.container(), {"VOLUME /data"}, {}, CancelToken{});
   world.host.remove_container(world.container(), true);
   docker::ContainerSpec spec;
   spec.image = image;

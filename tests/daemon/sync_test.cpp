@@ -75,7 +75,7 @@ TEST_CASE("a layer that is damaged inside is found by the engine or by us, and t
 TEST_CASE("archives without tags, as others write them, get our tag") {
   World world;
   world.make_container();
-  const std::string id = world.host.commit(world.container(), {}, "", CancelToken{});
+  const std::string id = world.host.commit(world.container(), {}, {}, CancelToken{});
   world.share().prepare();
   {
     std::ofstream out(world.share().path_of(Share::file_name(world.name, 5)), std::ios::binary);

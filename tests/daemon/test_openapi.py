@@ -4,6 +4,7 @@ import re
 
 from cluster import OwnCluster
 from process import wait_until
+from websocket import WebSocket
 
 
 def problems(value, schema, schemas, where="answer"):
@@ -47,6 +48,24 @@ class OpenApi(OwnCluster):
         assert (status, headers["content-type"]) == (200, "application/json"), status
         cls.schemas = cls.document["components"]["schemas"]
         cls.called = {}
+
+    def vps_snapshots(self, vps, call, get):
+        running = lambda: get(f"/api/vps/{vps}")["status"] == "running"
+        wait_until(running, 30, "the VPS to run")
+        first = call("POST", f"/api/vps/snapshots/{vps}?message=one")["snapshot"]["timestamp"]
+        second = call("POST", f"/api/vps/snapshots/{vps}", {"message": "two"})["tag"]
+        self.assertEqual(get(f"/api/vps/snapshots/{vps}")["count"], 2)
+        self.assertEqual(get(f"/api/vps/snapshots/{vps}/latest")["tag"], second)
+        call("POST", f"/api/vps/restart/{vps}", {"from": first, "discard": True}, expected=202)
+        wait_until(running, 30, "the VPS to run")
+        call("POST", f"/api/vps/restore/{vps}", {"snapshot": "latest", "discard": True}, expected=202)
+        wait_until(running, 30, "the VPS to run")
+        call("DELETE", f"/api/vps/snapshots/{vps}/{first}")
+        call("POST", f"/api/vps/publish/{vps}", {"name": "openapi-published"})
+        call("POST", "/api/docker/delete_tar/openapi-published", {})
+        call("POST", f"/api/vps/restart/{vps}", {"fresh": True, "discard": True}, expected=202)
+        wait_until(running, 30, "the VPS to run")
+        self.assertEqual(call("DELETE", f"/api/vps/snapshots/{vps}")["deleted_count"], 1)
 
     def call(self, method, path, body=None, expected=None, pattern=None, token=None):
         """Calls a route and holds body and answer against their descriptions."""
@@ -142,6 +161,10 @@ class OpenApi(OwnCluster):
         self.assertTrue(get(f"/api/tasks/{follower}/explain")["after"])
         self.assertTrue(get(f"/api/tasks/{waiting}/explain")["reasons"])
         self.assertTrue(get(f"/api/nodes/{node}")["tasks"])
+        watcher = WebSocket(self.host.port, f"/api/tasks/{first}/terminal?session=main", {"Authorization": f"Bearer {self.host.token}"}, ["riverbox.terminal.v1"])
+        watcher.receive()  # it is ready
+        self.assertEqual([one["name"] for one in get(f"/api/tasks/{first}/sessions")], ["main"])
+        watcher.close()
         for action in ("pause", "resume"):
             call("POST", f"/api/command/{first}/{action}")
             self.host.wait_task(first, ("paused" if action == "pause" else "running",))
@@ -164,9 +187,19 @@ class OpenApi(OwnCluster):
         self.addCleanup(lambda: self.host.cli("riverbox", "vps", "rm", "--force", "openapi-vps"))
         self.assertEqual([one["task_id"] for one in get("/api/vps")], [vps])
         self.assertEqual(get("/api/vps/openapi-vps")["task_id"], get(f"/api/vps/{vps}")["task_id"])
+        self.assertEqual([one["task_id"] for one in get("/api/vps/status")], [vps])
+        classic = call("POST", "/api/submit", {"task_type": "vps", "command": "", "container_name": env, "required_cores": 0}, expected=202)
+        call("POST", f"/api/kill/{classic['task_ids'][0]}", expected=202)
+        call("POST", "/api/tokens", {"user": "openapi-guest"}, 201)
+        call("POST", f"/api/vps/{vps}/assign", ["openapi-guest"])
+        self.assertEqual([guest["username"] for guest in get("/api/vps/openapi-vps/assignments")["assignments"]], ["openapi-guest"])
+        self.assertEqual([guest["id"] for guest in get(f"/api/vps/{vps}")["assignees"]], ["openapi-guest"])
+        call("DELETE", f"/api/vps/{vps}/assign/openapi-guest")
+        self.assertEqual(get("/api/vps/my"), [])
         call("POST", f"/api/vps/stop/{vps}", expected=202)
         call("POST", f"/api/vps/start/{vps}", expected=202)
         call("POST", f"/api/vps/restart/{vps}", expected=202)
+        self.vps_snapshots(vps, call, get)
         call("POST", "/api/vps/remove/openapi-vps", expected=409)
         call("POST", f"/api/vps/stop/{vps}", expected=202)
         call("POST", f"/api/vps/remove/{vps}")

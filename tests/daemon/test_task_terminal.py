@@ -311,6 +311,9 @@ class Shells(TerminalCase):
                 link.send_json({"type": "report", "sequence": 1, "report": {"id": task, "attempt": spec["attempt"], "epoch": spec["epoch"], "state": "running", "message": ""}})
                 self.host.wait_task(task, ("running",))
                 link.send_json({"type": "heartbeat", "sent": 1})
+                text, code = self.refusal(task, query="?session=main")
+                self.assertIn("too old to share a terminal" if terminals else said, text)
+                self.assertEqual((code, self.host.http("GET", f"/api/tasks/{task}/sessions")[0]), (1008, 409))
                 opened = self.socket(task, query="?rows=9&cols=8&tty=0&env.TERM=dumb&env.LD_PRELOAD=x")
                 if terminals:
                     while (message := link.receive_json())["type"] != "open_terminal":

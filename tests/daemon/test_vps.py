@@ -59,6 +59,15 @@ class Vps(OwnCluster):
         self.assertEqual(self.wait_for("durable", "running")["started_at"], started)
         self.assertEqual(self.inside("durable", "ls /root\n").split(), ["here"])
 
+    def test_it_comes_back_with_its_engine(self):
+        self.create("phoenix")
+        self.wait_for("phoenix", "running")
+        self.inside("phoenix", "touch /root/here\n")
+        self.runner.engine.process.end(20)  # its containers as well, in good order
+        self.runner.engine.start()
+        wait_until(lambda: self.inside("phoenix", "ls /root\n").split() == ["here"] or None, 30, "it to run again")
+        self.assertEqual(self.wait_for("phoenix", "running")["attempt"], 1)
+
     def test_a_removed_one_is_gone(self):
         id = self.create("gone")
         self.wait_for("gone", "running")
@@ -81,7 +90,7 @@ class Vps(OwnCluster):
     def test_names(self):
         self.create("twin")
         self.assertIn("is called 'twin' already", self.vps("create", "--container", self.environment, "--name", "twin").err)
-        for name in ("Up", "a b", "-a", "123", "x" * 64, "a;b"):
+        for name in ("Up", "a b", "-a", "123", "x" * 64, "a;b", "it's", 'a"b', "a`b", "$(id)"):
             refused = self.vps("create", "--container", self.environment, "--name", name)
             self.assertIn("host name", refused.err, name)
 
@@ -92,6 +101,8 @@ class Vps(OwnCluster):
         self.assertEqual((status, made["owner"]), (200, "anna"))
         self.addCleanup(lambda: self.vps("rm", "--force", "annas"))
         self.wait_for("annas", "running")
+        refused = [self.host.http("GET", f"/api/vps/{name}", token=tokens["bob"])[2]["detail"].replace(name, "") for name in ("annas", "nobodys")]
+        self.assertEqual(refused[0], refused[1])  # nor that it is there
         for method, path in (("GET", "/api/vps/annas"), ("POST", "/api/vps/stop/annas"), ("POST", "/api/vps/start/annas"), ("POST", "/api/vps/remove/annas"), ("GET", f"/api/status/{made['task_id']}")):
             self.assertEqual(self.host.http(method, path, token=tokens["bob"])[0], 404, path)
         self.assertEqual(self.host.http("GET", "/api/vps", token=tokens["bob"])[2], [])

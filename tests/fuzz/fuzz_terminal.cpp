@@ -3,6 +3,7 @@
 #include "terminal/detach_keys.hpp"
 #include "terminal/json_text.hpp"
 #include "terminal/protocol.hpp"
+#include "terminal/screen_state.hpp"
 #include "terminal/wire.hpp"
 
 using namespace riverbox::terminal;
@@ -34,12 +35,26 @@ void check_output(std::string_view bytes) {
   for (const std::string& frame : {first, second, rest}) MUST_HOLD(frame.empty() || (frame.front() == '{' && frame.back() == '}'));
 }
 
+// What a program says is shown in whole, however it is cut, and without its questions never more; the state is the same.
+void check_screen(std::string_view bytes) {
+  ScreenState one, other;
+  std::string whole, pieces;
+  one.feed(bytes, &whole);
+  MUST_HOLD(whole + one.held() == bytes);
+  for (std::size_t at = 0; at < bytes.size(); ++at) other.feed(bytes.substr(at, 1), &pieces, false);
+  MUST_HOLD(pieces.size() <= whole.size() && one.held() == other.held() && one.to({}) == other.to({}));
+  ScreenState there;
+  there.feed(ScreenState::unknown().to(one));
+  MUST_HOLD(!one.at_rest() || there.to(one) == ScreenState().to({}));
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   if (const auto message = parse(bytes)) {
     MUST_HOLD(frame(message->channel, message->payload) == bytes);
+    if (const auto number = message->u64()) MUST_HOLD(frame_u64(message->channel, *number, message->payload.substr(8)) == bytes);
     if (const auto number = message->u32()) MUST_HOLD(frame_u32(message->channel, *number) == bytes);
     if (const auto wanted = message->size()) MUST_HOLD(message->payload.size() == 4);
   }
@@ -52,5 +67,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   check_typed(bytes);
   check_output(bytes);
+  check_screen(bytes);
   return 0;
 }

@@ -3,12 +3,14 @@
 
 usage: tests/fuzz/make_corpus.py
 """
+import base64
 import gzip
 import hashlib
 import io
 import json
 import pathlib
 import shutil
+import struct
 import tarfile
 
 ROOT = pathlib.Path(__file__).resolve().parent / "corpus"
@@ -216,7 +218,8 @@ def connections():
 def frames():
     for number, data in enumerate([b"\0ls\n", b"\1error", b"\2\0\x18\0\x50", b"\2\0\0\0\0", b"\2\xff\xff\xff\xff", b"\3", b"\4\0\0\1\0", b"\5\0\0\0\x2a", b"\6no such container", b"\7", b"\x08", b"", b"\x10\x11", b"a\x10b\x10\x10\x11c",
                                    b'{"type":"input","data":"ls\\n"}', b'{"type":"resize","rows":24,"cols":80}', b'{"type":"resize","rows":0,"cols":65535}', b'{"type":"resize","rows":1e99,"cols":"80"}', b'{"type":"output","data":"\\ud83d"}',
-                                   b'{"type":"error","message":"no"}', b'{"type":"exit","code":3}', b'{"type":7}', b"[" * 300, b"null", "größer 漢字 🚢".encode(), b"\xf0\x9f\x9a", b"\xc3\x28 \xed\xa0\x80"]):
+                                   b'{"type":"error","message":"no"}', b'{"type":"exit","code":3}', b'{"type":7}', b"[" * 300, b"null", "größer 漢字 🚢".encode(), b"\xf0\x9f\x9a", b"\x08\0\0\0\0\0\0\x01\0shown",
+                                   b"\x1b[?1049h\x1b[?1;2004h\x1b=\x1b[?25l\x1b[6n~\x1b[c", b"\x1b]11;?\x07\x1bP$qm\x1b\\\x1b(0\x0eq\x0f\x1b(B", b"\x1b]0;a title\x18\x1b[!p\x1bc\x1b", b"\x1bP" + b"~" * 5000 + b"\x1b\\.", b"\xc3\x28 \xed\xa0\x80"]):
         yield "%02d" % number, data
 
 
@@ -245,7 +248,7 @@ def words():
     listed = [
         ["größe \x1b[31m 100%41 aGVsbG8=", "a=1&b=%20c&&=&%zz"], ["node1", "node1:0", "node1::0,1", "node1:1:0", "node:", "node::", "node:99", "node::0,0", "node:0:0", "no de"], ["/a:/b", "/a:/b:ro", "a:/b", "/a", "/a:/b:rw"],
         ["/data", "/data:ro", "/data/../x"], ["172.30.0.0/16", "10.0.0.1/8", "0.0.0.0/0", "1.2.3/4"], ["7530000000000000000", "0", "-1", "99999999999999999999"], ["node-1", "Node", "-x"], ["sha256:" + "0" * 64, "SHA256:" + "0" * 64, "md5:1"],
-        ["ubuntu", "127.0.0.1:5000/a/b:1", "a@sha256:" + "1" * 64, "UPPER/case", "x:y:z", "a@/b@/c"], ["http://node0:8000/a?b", "[::1]:8000", "wss://a", "https://u@h/"], ["1G", "1GiB", "0", "-1", "99999999999G", "NaN", "5.5M"],
+        ["ubuntu", "127.0.0.1:5000/a/b:1", "a@sha256:" + "1" * 64, "UPPER/case", "x:y:z", "a@/b@/c", "a:b:c@d:e"], ["http://node0:8000/a?b", "[::1]:8000", "wss://a", "https://u@h/"], ["1G", "1GiB", "0", "-1", "99999999999G", "NaN", "5.5M"],
         ["90", "1h30m", "2d", "1e9", "-5s"], ["2026-11-21T23:10:12.372627458Z", "2026-11-21T23:10:12+01:00", "0001-01-01T00:00:00Z", "2026-02-30T00:00:00Z"], ["2026-11-21T23:10:12", "2026-11-21 23:10:12.5"],
         ["INT", "SIGTERM", "9", "RTMIN+3", "KILL", "STOP", "RTMAX-99"], ["0, NVIDIA H100, 535.1, 00000000:01:00.0, 5, 1000, 3, 2000, 81559, 10, 81549, 40, [N/A], 70.5, 700\n", "No devices were found\n"],
         ["Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\neth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\n"], ['{"auths":{"https://index.docker.io/v1/":{"auth":"dTpw"}}}', "/hakuriver-task-7530000000000000000", "kohakuriver-env-x"]]
@@ -282,9 +285,72 @@ def bodies():
     yield "empty", b""
 
 
+def tunnels():
+    """Messages as they stand on a unix socket: the length before each."""
+    def message(kind, number=0, payload=b"", proto=0, port=0):
+        return struct.pack(">IBBIH", 8 + len(payload), kind, proto, number, port) + payload
+    hello = message(16, 0, struct.pack(">HHII", 1, 0, 256 << 10, 1024))
+    accept = message(22, 0x80000001, struct.pack(">I", 3), port=4711)
+    yield "hello", hello
+    yield "hello-short", message(16, 0, b"\0\1")
+    yield "hello-twice", hello * 2
+    yield "answers", hello + message(2, 1) + message(2, 2, proto=1) + message(3, 1, b"hello") + message(3, 2, b"datagram", 1) + message(18, 1) + message(4, 2)
+    yield "windows", hello + message(2, 1) + message(17, 1, b"\0\1\0\0") + message(17, 1, b"\xff\xff\xff\xff") + message(17, 2, b"x")
+    yield "refused", hello + message(5, 1, b"connection refused \x1b[31m") + message(5, 2, b"\xff") + message(5, 0, b"go")
+    yield "accepts", hello + message(2, 1) + message(20, 3, port=4711) + accept + message(3, 0x80000001, b"x") + message(18, 0x80000001) + accept
+    yield "connects", hello + b"".join(message(1, number, port=number) for number in range(1, 9)) + message(3, 1, b"x") + message(18, 1) + message(18, 1)
+    yield "connects-udp", hello + message(1, 5, proto=1, port=4) + message(3, 5, b"", 1) + message(3, 5, b"x" * 1000, 1) + message(4, 5)
+    yield "listens", hello + message(19, 1, port=8080) + message(19, 2, port=1) + message(19, 3, proto=1) + message(21, 1) + message(21, 1)
+    yield "too-much", hello + message(2, 1) + message(3, 1, b"x" * 65536) + message(3, 1, b"x" * 65537)
+    yield "classic", message(1, 1, port=4) + message(3, 1, b"question") + message(1, 1, port=4) + message(6, 0, b"ping") + message(7) + message(4, 1)
+    yield "classic-early", message(1, 1, port=5) + message(3, 1, b"x") + message(18, 1) + message(16, 0, b"x" * 12)
+    yield "odd", hello + message(200, 7, b"later") + message(1, 0) + message(1, 0x80000001)
+    yield "proto", message(1, 1, proto=2)
+    yield "lengths", b"\0\0\0\7" + hello
+    yield "cut", hello[:9]
+
+
+def ssh_text(value):
+    value = value if isinstance(value, bytes) else value.encode()
+    return len(value).to_bytes(4, "big") + value
+
+
+def ssh_keys():
+    key = base64.b64encode(ssh_text("ssh-ed25519") + ssh_text(b"k" * 32)).decode()
+    yield "plain", f"ssh-ed25519 {key} ann@desk\n".encode()
+    yield "several", f"# who may\n\n\tssh-ed25519 {key}\r\nssh-rsa {key}\nssh-dss AAAA x".encode()
+    yield "options", f'command="echo \\"x\\" # y",from="10.0.0.0/8" ssh-ed25519 {key}\nrestrict ssh-ed25519 {key}\n'.encode()
+    yield "damaged", b"ssh-ed25519\nssh-ed25519 ====\necdsa-sha2-nistp256 AAAAE2\nsk-ssh-ed25519@openssh.com \xff\0\n"
+    yield "empty", b""
+
+
+def sftp_packets():
+    def packet(kind, *fields):
+        return bytes([kind]) + b"".join(f if isinstance(f, bytes) else f.to_bytes(4, "big") for f in fields)
+    path, every = ssh_text("/tmp/a b"), (13 | 2 | 2**31).to_bytes(4, "big") + b"\0" * 8 + b"\0\0\0\1" * 5 + b"\0\0\0\1" + ssh_text("x@y") + ssh_text("z")
+    yield "init", packet(1, 3)
+    yield "open", packet(3, 1, path, 0x1a, every)
+    yield "write", packet(6, 2, ssh_text("0"), b"\0" * 8, ssh_text(b"data\0"))
+    yield "read", packet(5, 3, ssh_text("0"), b"\xff" * 8, 2**32 - 1)
+    yield "rename", packet(18, 4, path, ssh_text("\u00fc"))
+    yield "nul", packet(17, 5, ssh_text(b"a\0b"))
+    yield "short", packet(9, 6, path)[:-3]
+    yield "extended", packet(200, 7, ssh_text("posix-rename@openssh.com"), path, path)
+    yield "lsetstat", packet(200, 8, ssh_text("lsetstat@openssh.com"), path, every)
+    yield "unknown", packet(99, 9)
+    yield "huge", packet(4, 10, 2**32 - 1) + b"x"
+    yield "empty", b""
+
+
+def ssh_lines():
+    for name, data in (("file", b"C0644 12 two words"), ("folder", b"D2755 0 f"), ("times", b"T1700000000 0 1600000000 0"), ("up", b"C0644 1 ../x"), ("huge", b"C0644 99999999999999999999 x"),
+                       ("modes", b"\x03\0\0\0\x08\x35\0\0\0\0\x01\0\0\0\xff\x2a\0\0\0\1\0"), ("modes-end", b"\x80\0\0\x96\0\xa0\0"), ("empty", b"")):
+        yield name, data
+
+
 def main():
     for target, seeds in {"answer": answers(), "archive": archives(), "config": configurations(), "engine": bodies(), "http": connections(), "index": indexes(), "layer": layers(), "messages": messages(), "registry": requests(),
-                          "share_name": names(), "tar_split": records(), "terminal": frames(), "words": words()}.items():
+                          "sftp": sftp_packets(), "share_name": names(), "ssh_keys": ssh_keys(), "ssh_lines": ssh_lines(), "tar_split": records(), "terminal": frames(), "tunnel": tunnels(), "words": words()}.items():
         folder = ROOT / target
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from process import PATIENCE, Process, at_exit, binary, free_port, wait_until, work_dir
 
-NAMES = ("docker", "docker-shell", "host", "runner", "client", "task")
+NAMES = ("docker", "docker-shell", "host", "runner", "client", "task", "vps", "ssh")
 
 
 class Result:
@@ -42,7 +42,7 @@ def bin_dir():
 def environment(home, **extra):
     """A clean environment for a program of ours: nothing of the caller's configuration gets through."""
     keep = {k: v for k, v in os.environ.items()
-            if not k.startswith(("RIVERBOX", "HAKURIVER", "DOCKER_", "XDG_")) and k not in ("NOTIFY_SOCKET", "STATE_DIRECTORY")}
+            if k == "RIVERBOX_TEST_PROGRAM" or not k.startswith(("RIVERBOX", "HAKURIVER", "DOCKER_", "XDG_")) and k not in ("NOTIFY_SOCKET", "STATE_DIRECTORY")}
     return {**keep, "HOME": str(home), "PATH": f"{bin_dir()}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8", **extra}
 
 
@@ -116,7 +116,8 @@ class Host:
         self.share.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        merged = {"network": {"host_port": self.port, "host_bind_ip": "127.0.0.1", "unix_socket": "none"},
+        self.ssh_proxy_port = free_port()
+        merged = {"network": {"host_port": self.port, "host_bind_ip": "127.0.0.1", "unix_socket": "none", "host_ssh_proxy_port": self.ssh_proxy_port},
                   "paths": {"shared_dir": self.share, "state_dir": self.home / "state"},
                   "timing": {"heartbeat_interval": 1}}
         for section, keys in sections.items():

@@ -81,8 +81,8 @@ def debian_mirror():
 
 
 def debian_rootfs():
-    """The path of a cached Debian 12 tar with python3, vim, less, htop, tmux; None where it cannot be made."""
-    cached = CACHE / "debian12-tools-1.tar"
+    """The path of a cached Debian 12 tar with python3, vim, less, htop, tmux, and servers of SSH; None where it cannot be made."""
+    cached = CACHE / "debian12-tools-2.tar"
     if cached.exists():
         return cached
     if not shutil.which("mmdebstrap"):
@@ -90,7 +90,7 @@ def debian_rootfs():
     CACHE.mkdir(parents=True, exist_ok=True)
     partial = cached.with_suffix(f".{os.getpid()}.tar")
     made = subprocess.run(
-        ["mmdebstrap", "--variant=minbase", "--quiet", "--include=python3-minimal,vim-tiny,less,htop,tmux,procps",
+        ["mmdebstrap", "--variant=minbase", "--quiet", "--include=python3-minimal,vim-tiny,less,htop,tmux,procps,openssh-server,dropbear-bin,rsync",
          "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
          "--dpkgopt=path-exclude=/usr/share/locale/*",
          '--customize-hook=rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/var/log/*.log',

@@ -76,6 +76,7 @@ class Dashboard(OwnCluster):
     def test_the_documented_walk(self):
         self.addCleanup(self.host.docker, "delete-container", "walk")
         self.addCleanup(self.host.cli, "riverbox", "vps", "rm", "--force", "walk-box")
+        self.host.cli("riverbox", "token", "create", "walker", check=True)
         self.play("walk")
 
     def test_the_terminal(self):

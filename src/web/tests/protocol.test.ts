@@ -7,11 +7,12 @@ describe("frames", () => {
   it("reads what a host sends", () => {
     expect(parse(frame(7))).toEqual({ kind: "ready" });
     expect(parse(frame(0, 65, 66))).toEqual({ kind: "output", bytes: Uint8Array.from([65, 66]) });
+    expect(parse(frame(8, 0, 0, 0, 0, 0, 0, 0, 9, 65))).toEqual({ kind: "output", bytes: Uint8Array.from([65]) });
     expect(parse(frame(5, 0, 0, 0, 7))).toEqual({ kind: "exit", status: 7 });
     expect(parse(frame(6, 0x6e, 0x6f))).toEqual({ kind: "failure", text: "no" });
   });
   it("ignores what it does not know", () => {
-    for (const odd of [frame(), frame(99, 1), frame(5, 1), frame(4)]) expect(parse(odd)).toEqual({ kind: "unknown" });
+    for (const odd of [frame(), frame(99, 1), frame(5, 1), frame(4), frame(8, 1)]) expect(parse(odd)).toEqual({ kind: "unknown" });
   });
   it("is big-endian", () => expect([...resize(24, 300)]).toEqual([2, 0, 24, 1, 44]));
 });

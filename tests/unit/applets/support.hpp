@@ -15,8 +15,12 @@ inline constexpr Applet kTestTable[] = {
     {"client", no_run, client_command, "Submit"},
     {"docker", no_run, docker_command, "Containers"},
     {"docker-shell", no_run, docker_shell_command, "Shell"},
+    {"forward", no_run, forward_command, "Ports"},
+    {"ssh", no_run, ssh_command, "SSH"},
     {"task", no_run, task_command, "Tasks"},
+    {"tunnel-client", no_run, tunnel_client_command, ""},
     {"version", no_run, version_command, "Version"},
+    {"vps", no_run, vps_command, "VPSs"},
 };
 
 inline Invocation called(const std::vector<std::string>& argv) { return find_applet(kTestTable, argv).invocation; }

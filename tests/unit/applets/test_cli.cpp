@@ -120,6 +120,50 @@ TEST_CASE("the client's subcommands") {
   CHECK(logs.value("TASK") == "12");
 }
 
+TEST_CASE("the last argument may take all words that are left") {
+  const auto share = [](std::vector<std::string> words) { return parse(vps_command(), called(words)); };
+  const Arguments two = share({"riverbox", "vps", "share", "box", "bob", "--json", "carol"});
+  CHECK(two.value("VPS") == "box");
+  CHECK(two.all("USER") == std::vector<std::string>{"bob", "carol"});
+  CHECK(two.has("--json"));
+  CHECK(share({"riverbox", "vps", "share", "box", "bob"}).all("USER") == std::vector<std::string>{"bob"});
+  CHECK(contains(usage_error([&] { share({"riverbox", "vps", "share", "box"}); }), "USER is missing"));
+  CHECK(contains(usage_error([&] { share({"riverbox", "vps", "show", "box", "bob"}); }), "unexpected argument 'bob'"));
+}
+
+TEST_CASE("a tail begins behind the arguments") {
+  const auto ssh = [](std::vector<std::string> words) {
+    words.insert(words.begin(), {"riverbox", "ssh"});
+    return parse(ssh_command(), called(words));
+  };
+  const Arguments bare = ssh({"box"});
+  CHECK(bare.value("VPS") == "box");
+  CHECK(bare.tail.empty());
+  const Arguments command = ssh({"--host", "h", "box", "ls", "-l", "--host", "x"});
+  CHECK(command.value("VPS") == "box");
+  CHECK(command.value("--host") == "h");  // what stands behind the name is not ours
+  CHECK(command.tail == Words{"ls", "-l", "--host", "x"});
+  CHECK(ssh({"box", "--", "-N", "--stdio"}).tail == Words{"-N", "--stdio"});
+  CHECK_FALSE(ssh({"box", "--stdio"}).has("--stdio"));
+  CHECK(ssh({"--stdio", "box"}).has("--stdio"));
+  CHECK(ssh({"box", "--help"}).tail == Words{"--help"});
+  CHECK(contains(usage_error([&] { ssh({}); }), "VPS is missing"));
+  CHECK(contains(usage_error([&] { ssh({"--"}); }), "VPS is missing"));
+  CHECK(contains(usage_error([&] { ssh({"--nonsense", "box"}); }), "unknown option '--nonsense'"));
+}
+
+TEST_CASE("forward takes any number of ports, also none") {
+  const auto forward = [](std::vector<std::string> words) {
+    words.insert(words.begin(), {"riverbox", "forward"});
+    return parse(forward_command(), called(words));
+  };
+  CHECK(forward({"box", "8888", "--proto", "udp", "6007:6006"}).all("PORT") == Words{"8888", "6007:6006"});
+  const Arguments back = forward({"box", "-R", "5432", "--reverse", "80:8080"});
+  CHECK(back.all("PORT").empty());
+  CHECK(back.all("--reverse") == Words{"5432", "80:8080"});
+  CHECK(contains(usage_error([&] { forward({}); }), "ID is missing"));
+}
+
 TEST_CASE("HakuRiver 0.2's flags") {
   CHECK(modern_words({"--list-nodes"}) == Words{"nodes"});
   CHECK(modern_words({"--status", "12"}) == Words{"status", "12"});
@@ -139,7 +183,7 @@ TEST_CASE("no argument crashes the parser") {
   for (const std::string& first : pieces)
     for (const std::string& second : pieces)
       for (const std::string& third : pieces)
-        for (const auto describe : {docker_command, client_command, task_command})
+        for (const auto describe : {docker_command, client_command, task_command, ssh_command, forward_command})
           try {
             parse(describe(), called({"riverbox", "docker", first, second, third}));
           } catch (const riverbox::UsageError&) {

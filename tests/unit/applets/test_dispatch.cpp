@@ -17,6 +17,13 @@ TEST_CASE("the name of a link chooses the applet") {
   CHECK(called({"hakuriver.docker", "list-tars"}).args == Words{"list-tars"});
 }
 
+TEST_CASE("tunnel-client is mounted into containers under that name alone") {
+  CHECK(name_for({"/usr/local/bin/tunnel-client", "--socket", "/x"}) == "tunnel-client");
+  CHECK(called({"tunnel-client", "-c", "vps"}).args == Words{"-c", "vps"});
+  CHECK(called({"riverbox", "tunnel-client", "-c", "vps"}).args == Words{"-c", "vps"});
+  CHECK_FALSE(contains(overview(kTestTable), "tunnel-client"));
+}
+
 TEST_CASE("any other name counts as riverbox") {
   CHECK(name_for({"riverbox", "docker", "list-tars"}) == "docker");
   CHECK(name_for({"rb-test", "docker"}) == "docker");

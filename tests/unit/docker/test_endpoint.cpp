@@ -93,7 +93,7 @@ TEST_CASE("an image reference without a tag means latest, never all tags") {
   check("localhost/x", "localhost/x", "latest", "localhost");
   check("ghcr.io/a/b@sha256:abcd", "ghcr.io/a/b", "sha256:abcd", "ghcr.io");
   check("ghcr.io/a/b:tag@sha256:abcd", "ghcr.io/a/b", "sha256:abcd", "ghcr.io");
-  for (const char* bad : {"", " ", "a b", "x:", "x@", ":tag", "host/", "sha256:0123456789ab", "a\nb"})
+  for (const char* bad : {"", " ", "a b", "x:", "x@", ":tag", "host/", "sha256:0123456789ab", "a\nb", "a:b:c", "h:5/a:b:c", "a:b:c@sha256:abcd"})
     CHECK_THROWS_AS(Reference::parse(bad), InvalidInput);
   CHECK(Reference::parse("127.0.0.1:5000/debian").str() == "127.0.0.1:5000/debian:latest");
   CHECK(Reference::parse("a/b:tag@sha256:abcd").str() == "a/b@sha256:abcd");

@@ -83,7 +83,7 @@ TEST_CASE("a cancelled or late call ends within a moment, though no byte moves")
   auto start = Clock::now();
   CancelToken token;
   std::thread canceller([&] { std::this_thread::sleep_for(std::chrono::milliseconds(200)); token.cancel(); });
-  CHECK_THROWS_AS(engine.commit("c", {}, "", token), Cancelled);
+  CHECK_THROWS_AS(engine.commit("c", {}, {}, token), Cancelled);
   canceller.join();
   CancelToken late;
   late.set_deadline(Clock::now() + std::chrono::milliseconds(200));
@@ -149,7 +149,7 @@ TEST_CASE("refusals become the errors of the hierarchy") {
   answers(404, "No such container: x");
   CHECK_THROWS_WITH_AS(engine.inspect_container("x"), doctest::Contains("cannot inspect container 'x': No such container: x"), ContainerNotFoundError);
   CHECK_THROWS_AS(engine.remove_container("x", true), ContainerNotFoundError);
-  CHECK_THROWS_AS(engine.commit("x", {}, "", token), ContainerNotFoundError);
+  CHECK_THROWS_AS(engine.commit("x", {}, {}, token), ContainerNotFoundError);
   answers(404, "network lab not found");  // the container is there
   try {
     engine.start_container("x");
@@ -176,7 +176,7 @@ TEST_CASE("refusals become the errors of the hierarchy") {
   answers(400, "invalid mount config for type \"bind\": bind source path does not exist: /nope");
   CHECK(error_of<ContainerCreationError>([&] { engine.create_container("x", {}); }).next().find("folder") != std::string::npos);
   answers(500, "max depth exceeded");
-  CHECK(error_of<ImageBuildError>([&] { engine.commit("x", {}, "", token); }).next().find("layers") != std::string::npos);
+  CHECK(error_of<ImageBuildError>([&] { engine.commit("x", {}, {}, token); }).next().find("layers") != std::string::npos);
   answers(500, "write /var/lib/docker/tmp: no space left on device");
   CHECK(error_of<ImageExportError>([&] { engine.save_image("x", [](std::string_view) {}, token); }).next().find("Free space") != std::string::npos);
   answers(409, "conflict: unable to remove repository reference \"x\" (must force) - container abc is using its referenced image");

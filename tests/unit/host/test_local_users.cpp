@@ -30,6 +30,14 @@ TEST_CASE("of the rules that fit the highest role counts") {
   CHECK(users.find(kUnknown, {})->role == Role::user);
 }
 
+TEST_CASE("whom the rules let in is known by the name") {
+  const host::LocalUsers users({"daemon:user"});
+  CHECK(users.may_come("daemon"));
+  CHECK_FALSE(users.may_come("nobody"));
+  CHECK_FALSE(users.may_come("nobody-of-that-name"));
+  CHECK(host::LocalUsers({"@daemon:user"}).may_come("daemon"));
+}
+
 TEST_CASE("what is no rule is refused") {
   for (const char* rule : {"", "daemon", "daemon:", ":user", "@:user", "daemon:root", "daemon:node", "daemon:joiner", "nobody-of-that-name:user", "@nobody-of-that-name:user"}) {
     CAPTURE(rule);

@@ -54,6 +54,19 @@ TEST_CASE("a task without a container runs where it is allowed") {
   CHECK_FALSE(refusal(node, demand));
 }
 
+TEST_CASE("a VPS goes where the runner knows what that is") {
+  Machine node = gpu_node();
+  const Demand demand{.vps = true};
+  CHECK_FALSE(unfitness(node, demand));  // a node that has not connected yet may know
+  node.vpses = false;
+  CHECK(unfitness(node, demand)->find("too old") != std::string::npos);
+  CHECK_FALSE(suits(node, demand));
+  CHECK_FALSE(fits(node, demand));
+  CHECK(fits(node, {}));
+  node.vpses = true;
+  CHECK(fits(node, demand));
+}
+
 TEST_CASE("a node that is over-booked has nothing free, but takes what takes nothing") {
   Machine node = gpu_node();
   node.used = {6, 9ull << 30, {}};  // a task came back from the lost

@@ -13,7 +13,7 @@ using namespace riverbox::runner;
 namespace {
 
 NodeFacts facts(const std::string& prefix = "hakuriver") {
-  return {docker::Naming(prefix), "n1", "/mnt/share", "/tmp/local", {{0, {{0, 1}, 1}}, {1, {{2, 3}, 1}}}, "/state/runner-n1.db", 500, prefix + "-net"};
+  return {docker::Naming(prefix), "n1", "/mnt/share", "/tmp/local", {{0, {{0, 1}, 1}}, {1, {{2, 3}, 1}}}, "/state/runner-n1.db", 500, prefix + "-net", "/opt/riverbox", "/state/doors"};
 }
 
 TaskSpec task() {
@@ -56,13 +56,19 @@ TEST_CASE("a task becomes a container as the manual says") {
   CHECK(spec.memory_bytes == 4'000'000'000);
   CHECK(spec.cpuset_cpus.empty());
   CHECK(spec.gpus == std::vector<int>{0, 3});
-  REQUIRE(spec.mounts.size() == 3);
+  REQUIRE(spec.mounts.size() == 5);
   CHECK(spec.mounts[0].source == "/mnt/share/shared_data");
   CHECK(spec.mounts[0].target == "/shared");
   CHECK(spec.mounts[1].source == "/tmp/local");
   CHECK(spec.mounts[1].target == "/local_temp");
   CHECK(spec.mounts[2].source == "/data");
   CHECK(spec.mounts[2].read_only);
+  CHECK(spec.mounts[3].source == "/state/doors/hakuriver-task-77");
+  CHECK(spec.mounts[3].target == "/run/riverbox");
+  CHECK(spec.mounts[3].read_only);
+  CHECK(spec.mounts[4].source == "/opt/riverbox");
+  CHECK(spec.mounts[4].target == "/usr/local/bin/tunnel-client");
+  CHECK(spec.mounts[4].read_only);
   CHECK(spec.working_dir == "/shared");
   CHECK(spec.init);
   CHECK(spec.pids_limit == 500);
@@ -74,6 +80,21 @@ TEST_CASE("a task becomes a container as the manual says") {
   CHECK(spec.labels.at("hakuriver.managed") == "true");
   CHECK(spec.labels.at("hakuriver.task_id") == "77");
   CHECK(spec.labels.at("hakuriver.node") == "n1");
+}
+
+TEST_CASE("a VPS runs vps-init, which is told whether there is SSH; it has the doors of its own name") {
+  auto t = task();
+  t.vps.emplace();
+  for (const auto& [ssh, wanted] : std::map<VpsSpec::Ssh, std::string>{{VpsSpec::Ssh::disabled, ""}, {VpsSpec::Ssh::upload, "--ssh"}, {VpsSpec::Ssh::generate, "--ssh"}, {VpsSpec::Ssh::none, "--ssh-without-key"}}) {
+    const std::string option = wanted;  // clang captures no structured binding
+    CAPTURE(option);
+    t.vps->ssh = ssh;
+    const auto spec = container_spec(t, "sha256:abc", facts());
+    CHECK(spec.entrypoint == std::vector<std::string>{"/usr/local/bin/riverbox"});
+    CHECK(spec.command == (option.empty() ? std::vector<std::string>{"vps-init"} : std::vector<std::string>{"vps-init", option}));
+    CHECK(std::any_of(spec.mounts.begin(), spec.mounts.end(), [](auto& m) { return m.source == "/state/doors/hakuriver-vps-77" && m.target == "/run/riverbox" && m.read_only; }));
+    CHECK(std::any_of(spec.mounts.begin(), spec.mounts.end(), [](auto& m) { return m.source == "/opt/riverbox" && m.target == "/usr/local/bin/riverbox" && m.read_only; }));
+  }
 }
 
 TEST_CASE("the prefix names the labels; the variables have both names") {

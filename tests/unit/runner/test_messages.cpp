@@ -47,6 +47,10 @@ TEST_CASE("what the host says is understood") {
   CHECK(parsed<Kill>({{"type", "kill"}, {"task_id", "42"}, {"attempt", 3}}).attempt == AttemptId{TaskId(42), 3});
   CHECK(parsed<Control>({{"type", "pause"}, {"task_id", "42"}, {"attempt", 1}, {"request", "r1"}}).pause);
   CHECK(parsed<RemoveVps>({{"type", "remove_vps"}, {"task_id", "42"}, {"request", "r1"}}).id == TaskId(42));
+  auto question = parsed<SnapshotQuestion>({{"type", "snapshots"}, {"order", SnapshotOrder{.action = SnapshotOrder::Action::take, .vps = TaskId(42), .message = "why"}}, {"request", "r1"}});
+  CHECK(question.order.action == SnapshotOrder::Action::take);
+  CHECK(question.order.message == "why");
+  CHECK(question.request == "\"r1\"");
   CHECK_FALSE(parsed<Control>({{"type", "resume"}, {"task_id", "42"}, {"attempt", 1}, {"request", 5}}).pause);
 
   auto logs = parsed<OpenLogs>({{"type", "open_logs"}, {"stream", "s/1"}, {"task_id", "42"}, {"attempt", 1}, {"stdout_from", 10}, {"stderr_from", 0}});
@@ -69,6 +73,17 @@ TEST_CASE("what the host says is understood") {
   CHECK(shell.options.open.rows == 50);
   CHECK(shell.options.open.columns == 132);
   CHECK(shell.options.open.env == std::map<std::string, std::string>{{"TERM", "xterm"}});
+  CHECK_FALSE(shell.options.session);
+  shell = parsed<OpenTerminal>({{"type", "open_terminal"}, {"stream", "s"}, {"task_id", "42"}, {"attempt", 2}, {"dialect", "json"}, {"tty", true}, {"rows", 50}, {"cols", 132}, {"env", json::object()},
+                                {"session", {{"name", "main"}, {"watch", true}, {"resume", "00000000000000ff.12"}}}});
+  REQUIRE(shell.options.session);
+  CHECK(shell.options.session->name.str() == "main");
+  CHECK((shell.options.session->watch && !shell.options.session->fresh));
+  CHECK(shell.options.session->resume->str() == "00000000000000ff.12");
+  CHECK(parsed<ListSessions>({{"type", "sessions"}, {"task_id", "42"}, {"attempt", 2}, {"request", "r"}}).attempt == AttemptId{TaskId(42), 2});
+  const auto told = json::parse(sessions_text("\"r\"", {{.name = "main", .since = {}, .clients = 2, .watchers = 1, .rows = 24, .columns = 80}}));
+  CHECK(told == json{{"type", "result"}, {"request", "r"}, {"ok", true}, {"message", ""},
+                     {"sessions", {{{"name", "main"}, {"since", "1970-01-01T00:00:00.000000000Z"}, {"clients", 2}, {"watchers", 1}, {"rows", 24}, {"cols", 80}}}}});
 }
 
 TEST_CASE("unknown fields are ignored and an unknown type is named") {
@@ -96,7 +111,10 @@ TEST_CASE("bad messages throw InvalidInput and nothing else") {
                           R"({"type":"open_terminal","stream":"s","task_id":"1","attempt":1,"dialect":"json","rows":0,"cols":1,"env":{}})",
                           R"({"type":"open_terminal","stream":"s","task_id":"1","attempt":1,"dialect":"json","rows":1,"cols":65536,"env":{}})",
                           R"({"type":"open_terminal","stream":"s","task_id":"1","attempt":1,"dialect":"json","rows":1,"cols":1,"env":{"TERM":5}})",
-                          R"({"type":"welcome","epoch":{}})",
+                          R"({"type":"open_terminal","stream":"s","task_id":"1","attempt":1,"dialect":"json","rows":1,"cols":1,"env":{},"session":"main"})",
+                          R"({"type":"open_terminal","stream":"s","task_id":"1","attempt":1,"dialect":"json","rows":1,"cols":1,"env":{},"session":{"name":"../x"}})",
+                          R"({"type":"open_terminal","stream":"s","task_id":"1","attempt":1,"dialect":"json","rows":1,"cols":1,"env":{},"session":{"name":"x","resume":"1.1"}})",
+                          R"({"type":"sessions","task_id":"1","attempt":1})", R"({"type":"welcome","epoch":{}})",
                           R"({"type":"welcome"})", "\xff\xfe"}) {
     CAPTURE(bad);
     CHECK_THROWS_AS(parse_host_message(bad), InvalidInput);
@@ -117,6 +135,9 @@ TEST_CASE("the hello carries what the protocol lists") {
   CHECK(hello["gpus"] == json::array());
   CHECK(hello["host_tasks"] == false);
   CHECK(hello["terminals"] == true);
+  CHECK(hello["sessions"] == true);
+  CHECK(hello["vpses"] == true);
+  CHECK(hello["snapshots"] == true);
   CHECK(hello["attempts"] == json::array({{{"task_id", "9"}, {"attempt", 2}, {"epoch", 5}, {"state", "assigning"}, {"gpus", {1}}, {"cpus", json::array()}, {"claim", "ab"}}}));
 
   inventory.numa[0] = {{0, 1}, 500};

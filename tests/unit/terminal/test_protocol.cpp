@@ -28,7 +28,7 @@ TEST_CASE("terminal protocol: messages survive the way there") {
 
 TEST_CASE("terminal protocol: garbage is refused, not believed") {
   CHECK_FALSE(parse(""));
-  CHECK_FALSE(parse("\x08"));
+  CHECK_FALSE(parse("\x09"));
   CHECK_FALSE(parse("\xff\x00\x00"));
   CHECK_FALSE(parse("{\"type\":\"input\"}"));
   for (size_t length : {0, 1, 3, 5, 100}) {

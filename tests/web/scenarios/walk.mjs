@@ -1,5 +1,6 @@
 // The documented walk: make an environment, change it in a shell, package it, run a task in it, read its output.
-import { check, facts, go, open, play, until } from "./browser.mjs";
+import { readFileSync } from "node:fs";
+import { check, equal, facts, go, open, play, until } from "./browser.mjs";
 import { type, shows } from "./shell.mjs";
 
 await play(async () => {
@@ -69,16 +70,52 @@ await play(async () => {
   await wish.getByLabel("Name").fill("walk-box");
   await wish.getByLabel("Environment", { exact: true }).last().selectOption("walk");
   await wish.getByLabel("Cores").fill("0");
+  await wish.getByLabel("My public key").check();
+  await wish.getByLabel("Public key", { exact: true }).fill("no key at all");
   await wish.getByRole("button", { name: "Create" }).click();
+  await wish.getByText("holds no public key of SSH").waitFor();
+  if (facts.screenshots) await page.screenshot({ path: `${facts.screenshots}/new-vps.png` });
+  await wish.getByLabel("Make a key").check();
+  await wish.getByRole("button", { name: "Create" }).click();
+  await wish.getByText("This is shown once").waitFor();
+  for (let i = 0; i < 5; i++) await page.keyboard.press("Escape"); // what is told once stays until it was taken
+  if (facts.screenshots) await page.screenshot({ path: `${facts.screenshots}/private-key.png` });
+  const key = await wish.getByLabel("The private key").inputValue();
+  check(/^-----BEGIN OPENSSH PRIVATE KEY-----\n[^]*\n-----END OPENSSH PRIVATE KEY-----\n$/.test(key), "a private key is told");
+  const [saved] = await Promise.all([page.waitForEvent("download"), wish.getByRole("link", { name: "Download" }).click()]);
+  check(/^vps-\d+$/.test(saved.suggestedFilename()), "the key has the name by which it is found");
+  equal(readFileSync(await saved.path(), "utf8"), key, "the key as a file");
+  await wish.getByRole("button", { name: "I have it" }).click();
   const box = page.locator("tr[data-name=walk-box]");
   await box.getByText("running").waitFor();
+  await box.getByText("riverbox ssh walk-box").waitFor();
   await box.getByRole("button", { name: "Shell" }).click();
   await type(page, "cat /opt/program; echo kept-$((6 * 7)) > /kept");
   await shows(page, "installed-42");
   await page.getByRole("dialog").getByRole("button", { name: "Close", exact: true }).click();
+  await box.getByRole("button", { name: "Shell" }).click(); // the same one, which has gone on
+  await shows(page, "installed-42");
+  await page.getByRole("dialog").getByRole("button", { name: "Close", exact: true }).click();
+  await box.getByRole("button", { name: "Share walk-box" }).click();
+  const sharing = page.getByRole("dialog");
+  await sharing.getByLabel("User").fill("nobody-called-so");
+  await sharing.getByRole("button", { name: "Share", exact: true }).click();
+  await sharing.getByText("there is no user 'nobody-called-so'").waitFor();
+  await sharing.getByLabel("User").fill("walker");
+  await sharing.getByRole("button", { name: "Share", exact: true }).click();
+  await box.getByText("shared with walker").waitFor();
+  await sharing.getByRole("button", { name: "Share with walker no more" }).click();
+  await box.getByText("shared with walker").waitFor({ state: "detached" });
+  await sharing.getByRole("button", { name: "Close", exact: true }).first().click();
   await box.getByRole("button", { name: "Stop" }).click();
   await box.getByText("stopped").first().waitFor();
-  await box.getByRole("button", { name: "Start" }).click();
+  await box.getByRole("button", { name: "Snapshots of walk-box" }).click();
+  await page.getByLabel("What for").fill("to keep");
+  await page.getByRole("button", { name: "Take a snapshot" }).click();
+  await page.getByRole("dialog").getByRole("cell", { name: "to keep" }).waitFor();
+  await page.getByRole("dialog").getByRole("button", { name: "Restore" }).click();
+  await page.getByRole("dialog").getByText("a snapshot is taken first").waitFor();
+  await page.getByRole("dialog").getByRole("button", { name: "Restore" }).click();
   await box.getByText("running").waitFor();
   await box.getByRole("button", { name: "Shell" }).click();
   await type(page, "cat /kept");

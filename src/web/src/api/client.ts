@@ -16,7 +16,7 @@ export interface Progress {
   total_bytes?: number; // 0: not known
 }
 
-type Method = "GET" | "POST";
+type Method = "GET" | "POST" | "DELETE";
 
 /** What the answers of the host say about this page: whether its session is over. */
 export const access = reactive({ sessionOver: false });
@@ -55,6 +55,10 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
 
 export async function post<T>(path: string, body?: unknown): Promise<T> {
   return (await request("POST", path, body)).json();
+}
+
+export async function del<T>(path: string): Promise<T> {
+  return (await request("DELETE", path)).json();
 }
 
 /** A POST that takes its time: `told` hears of every step. */

@@ -399,10 +399,10 @@ export interface Health {
 export type TaskState = "pending" | "assigning" | "syncing" | "running" | "paused" | "completed" | "failed" | "killed" | "killed_oom" | "lost" | "stopped";
 
 export interface Submission {
-  command: string;
+  command?: string;
   arguments?: string[];
   name?: string;
-  task_type?: "command";
+  task_type?: "command" | "vps";
   env_vars?: Record<string, string>;
   working_dir?: string;
   container_name?: string;
@@ -441,22 +441,25 @@ export interface FailedTarget {
   reason: string;
 }
 
+export interface RunnerResponse {
+  ssh_port: number;
+}
+
 export interface Submitted {
   message: string;
   task_ids: string[];
   waiting?: string[];
   assigned_node?: TaskNode;
   failed_targets?: FailedTarget[];
+  runner_response?: RunnerResponse;
 }
 
-export interface Task {
+export interface Workload {
   task_id: string;
   task_type: string;
   owner: string | null;
   batch_id: string | null;
   name: string | null;
-  command: string;
-  arguments: string[];
   env_vars: Record<string, string>;
   working_dir: string;
   required_cores: number;
@@ -467,8 +470,6 @@ export interface Task {
   target_numa_node_id: number | null;
   status: TaskState;
   attempt: number;
-  retries: number;
-  time_limit_seconds: number | null;
   on_partition: "keep" | "stop";
   stop_signal: string;
   stop_grace_seconds: number;
@@ -480,8 +481,6 @@ export interface Task {
   docker_image_name: string | null;
   docker_privileged: boolean;
   docker_mount_dirs: string[];
-  stdout_path: string;
-  stderr_path: string;
   exit_code: number | null;
   error_message: string | null;
   submitted_at: string | null;
@@ -490,6 +489,55 @@ export interface Task {
   image_id: string | null;
   tarball: string | null;
   version: number | null;
+}
+
+export interface Task {
+  task_id: string;
+  task_type: string;
+  owner: string | null;
+  batch_id: string | null;
+  name: string | null;
+  env_vars: Record<string, string>;
+  working_dir: string;
+  required_cores: number;
+  exclusive: boolean;
+  cpus: number[] | null;
+  required_gpus: number[];
+  required_memory_bytes: number | null;
+  target_numa_node_id: number | null;
+  status: TaskState;
+  attempt: number;
+  on_partition: "keep" | "stop";
+  stop_signal: string;
+  stop_grace_seconds: number;
+  priority: number;
+  target: string | null;
+  assigned_node: string | null;
+  container_name: string | null;
+  registry_image: string | null;
+  docker_image_name: string | null;
+  docker_privileged: boolean;
+  docker_mount_dirs: string[];
+  exit_code: number | null;
+  error_message: string | null;
+  submitted_at: string | null;
+  started_at: string | null;
+  completed_at: string | null;
+  image_id: string | null;
+  tarball: string | null;
+  version: number | null;
+  command: string;
+  arguments: string[];
+  retries: number;
+  time_limit_seconds: number | null;
+  stdout_path: string;
+  stderr_path: string;
+}
+
+export interface User {
+  id: string;
+  username: string;
+  display_name: string;
 }
 
 export interface Vps {
@@ -527,7 +575,10 @@ export interface Vps {
   image_id: string | null;
   tarball: string | null;
   version: number | null;
+  assignees: User[];
   vps_backend: string;
+  ssh_key_mode: "disabled" | "upload" | "generate" | "none";
+  ssh_port: number;
 }
 
 export interface VpsMade {
@@ -565,8 +616,31 @@ export interface VpsMade {
   image_id: string | null;
   tarball: string | null;
   version: number | null;
+  assignees: User[];
   vps_backend: string;
+  ssh_key_mode: "disabled" | "upload" | "generate" | "none";
+  ssh_port: number;
   message: string;
+  ssh_private_key?: string;
+  ssh_public_key?: string;
+}
+
+export interface Assigned {
+  message: string;
+  task_id: string;
+  assigned_users: string[];
+}
+
+export interface Assignment {
+  user_id: string;
+  username: string;
+  display_name: string;
+  assigned_at: string;
+}
+
+export interface Assignments {
+  task_id: string;
+  assignments: Assignment[];
 }
 
 export interface VpsAnswer {
@@ -590,9 +664,81 @@ export interface VpsWish {
   privileged?: boolean;
   additional_mounts?: string[];
   vps_backend?: "docker";
+  ssh_key_mode?: "disabled" | "upload" | "generate" | "none";
+  ssh_public_key?: string;
   priority?: number;
   no_wait?: boolean;
-  client_id?: string;
+}
+
+export interface StartWish {
+  from?: string | number;
+  fresh?: boolean;
+  discard?: boolean;
+}
+
+export interface RestoreWish {
+  snapshot?: string | number;
+  discard?: boolean;
+}
+
+export interface Snapshot {
+  tag: string;
+  task_id: string;
+  timestamp: number;
+  size: number;
+  own_bytes: number;
+  created_at: string;
+  message: string | null;
+  in_use: boolean;
+}
+
+export interface Snapshots {
+  task_id: string;
+  snapshots: Snapshot[];
+  count: number;
+}
+
+export interface SnapshotTag {
+  task_id: string;
+  tag: string;
+}
+
+export interface SnapshotWish {
+  message?: string;
+}
+
+export interface SnapshotTaken {
+  message: string;
+  snapshot: Snapshot;
+  tag: string;
+}
+
+export interface SnapshotsDeleted {
+  message: string;
+  deleted_count: number;
+}
+
+export interface PublishWish {
+  name: string;
+}
+
+export interface VpsPublished {
+  message: string;
+  env_name: string;
+  timestamp: number;
+  tarball: string;
+  image_id: string;
+  size_bytes: number;
+  pruned: string[];
+}
+
+export interface SharedTerminal {
+  name: string;
+  since: string;
+  clients: number;
+  watchers: number;
+  rows: number;
+  cols: number;
 }
 
 export interface TaskSummary {

@@ -1,4 +1,4 @@
-// A shell on the other end of a WebSocket: opened with a ticket, opened anew when the connection drops.
+// A shell on the other end of a WebSocket: opened with a ticket, opened anew when the connection drops; or a shared one, which goes on meanwhile.
 import { ApiError, access, post } from "../api/client";
 import type { Ticket } from "../api/types";
 import { InputWindow, OutputWindow, SUBPROTOCOL, parse, resize } from "./protocol";
@@ -13,7 +13,7 @@ export type State =
 export interface Screen {
   size(): { rows: number; columns: number };
   write(bytes: Uint8Array, shown: () => void): void;
-  /** A new shell begins: nothing of the one before is alive. */
+  /** A new shell begins: nothing of the one before is alive. Of a session: what it has said comes from the beginning. */
   begun(again: boolean): void;
   changed(state: State): void;
 }
@@ -33,6 +33,8 @@ export class TerminalConnection {
   constructor(
     private readonly path: string,
     private readonly screen: Screen,
+    /** The name of the shared one. */
+    private readonly session?: string,
   ) {
     this.connect();
   }
@@ -67,7 +69,7 @@ export class TerminalConnection {
     const { ticket } = await post<Ticket>("/api/tickets", { path: this.path });
     if (this.#closed) return;
     const { rows, columns } = this.screen.size();
-    const parameters = new URLSearchParams({ ticket, rows: `${rows}`, cols: `${columns}`, "env.TERM": "xterm-256color", "env.COLORTERM": "truecolor" });
+    const parameters = new URLSearchParams({ ticket, rows: `${rows}`, cols: `${columns}`, "env.TERM": "xterm-256color", "env.COLORTERM": "truecolor", ...(this.session ? { session: this.session } : {}) });
     const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}${this.path}?${parameters}`, [SUBPROTOCOL]);
     socket.binaryType = "arraybuffer";
     this.#socket = socket;

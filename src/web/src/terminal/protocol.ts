@@ -2,7 +2,7 @@
 
 export const SUBPROTOCOL = "riverbox.terminal.v1";
 
-export const Channel = { data: 0, error: 1, resize: 2, end: 3, consumed: 4, exit: 5, failure: 6, ready: 7 } as const;
+export const Channel = { data: 0, error: 1, resize: 2, end: 3, consumed: 4, exit: 5, failure: 6, ready: 7, screen: 8 } as const;
 
 const REPORT_AFTER_BYTES = 128 * 1024; // a quarter of the host's window of 512 KiB
 const INPUT_WINDOW_BYTES = 256 * 1024;
@@ -17,6 +17,8 @@ export function parse(frame: ArrayBuffer): Message {
     case Channel.data:
     case Channel.error:
       return { kind: "output", bytes: payload };
+    case Channel.screen: // of a session: behind how far it has come
+      return payload.length >= 8 ? { kind: "output", bytes: payload.subarray(8) } : { kind: "unknown" };
     case Channel.consumed:
       return payload.length === 4 ? { kind: "consumed", count: view.getUint32(1) } : { kind: "unknown" };
     case Channel.exit:
