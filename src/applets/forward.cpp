@@ -54,6 +54,7 @@ Wanted wanted_of(const Arguments& arguments) {
     wanted.forward.front().from = port_of(*local, "--local", true);
   }
   if (wanted.udp && !wanted.backward.empty()) throw UsageError("--reverse is for TCP only.");
+  if (wanted.backward.size() > tunnel::Mux::kMaxListeners) throw UsageError("--reverse: at most " + std::to_string(tunnel::Mux::kMaxListeners) + " ports at once.", "Run a second riverbox forward for the others.");
   if (wanted.forward.empty() && wanted.backward.empty()) throw UsageError("There is no PORT.", "Such as: riverbox forward my-box 8888");
   return wanted;
 }

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <future>
 #include <thread>
 
 #include <boost/asio/post.hpp>
@@ -38,9 +39,13 @@ public:
                      .down = [this](const std::string& why) { fail(0, why); },
                      .refused = [this](int http_status, const std::string& why) { fail(http_status, why); }});
   }
-  // After its end: why it came before the SSH server answered; empty: it did.
-  const std::string& why() const { return why_; }
-  int http_status() const { return http_status_; }
+  struct Outcome {
+    bool answered = false;  // the SSH server has; else why not
+    int http_status = 0;
+    std::string why;
+  };
+  // Any thread, once. Blocks until it is known whether the SSH server answers.
+  Outcome wait() { return outcome_.get_future().get(); }
 
 private:
   // The socket is let go of once the server has answered; one that has just been started is asked again.
@@ -52,6 +57,7 @@ private:
         *opened = true;
         socket_.reset();
         then();
+        outcome_.set_value({.answered = true, .http_status = 0, .why = {}});
       };
       events.closed = [this, opened, then = std::move(events.closed)](const std::string& reason) { *opened ? then(reason) : refused(reason); };
       return mux->open(tunnel::Proto::tcp, kSshPort, std::move(events));
@@ -64,11 +70,9 @@ private:
   }
 
   void fail(int http_status, const std::string& why) {
-    if (!socket_) return;  // the splice has told it
-    http_status_ = http_status;
-    why_ = why.empty() ? "the connection was lost" : why;
-    ::shutdown(socket_.get(), SHUT_RDWR);
+    if (!socket_) return;  // it has answered, or failed before
     socket_.reset();
+    outcome_.set_value({.answered = false, .http_status = http_status, .why = why.empty() ? "the connection was lost" : why});
   }
 
   const std::shared_ptr<tunnel::UserSession> session_;
@@ -76,8 +80,7 @@ private:
   os::UniqueFd socket_;
   tunnel::Timer timer_;
   const std::chrono::steady_clock::time_point give_up_ = std::chrono::steady_clock::now() + kServerStarts;
-  std::string why_;
-  int http_status_ = 0;
+  std::promise<Outcome> outcome_;
 };
 
 // A host without our API, but with the proxy that all of them have.
@@ -108,12 +111,13 @@ int serve_stdio(const Arguments& arguments) {
   boost::asio::post(loop, [&way] { way.start(); });
   std::thread runs([&loop, guard = boost::asio::make_work_guard(loop)] { loop.run(); });
   // Nothing of the user's input is read before the server has answered: if it does not, another way may want it.
-  copy_both_ways(STDIN_FILENO, STDOUT_FILENO, std::move(ours));
+  const SshWay::Outcome outcome = way.wait();
+  if (outcome.answered) copy_both_ways(STDIN_FILENO, STDOUT_FILENO, std::move(ours));
   loop.stop();
   runs.join();
-  if (way.http_status() == 404) return serve_by_proxy(config.network.host_reachable_address, config.network.host_ssh_proxy_port, id, api.token());
-  if (!way.why().empty()) throw_way_refused(name, way.why());
-  return 0;
+  if (outcome.answered) return 0;
+  if (outcome.http_status == 404) return serve_by_proxy(config.network.host_reachable_address, config.network.host_ssh_proxy_port, id, api.token());
+  throw_way_refused(name, outcome.why);
 }
 
 }  // namespace

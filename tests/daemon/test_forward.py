@@ -263,7 +263,10 @@ class Forward(OwnCluster):
         say(LISTEN, 1, port=9101)
         say(UNLISTEN, 1)
         say(LISTEN, 2, port=9102)
-        self.assertEqual(hear()[:3], (LISTENING, 2, 9102))
+        heard = hear()[:3]
+        if heard == (LISTENING, 1, 9101):  # the tunnel was there already: its answer and UNLISTEN have met on the way
+            heard = hear()[:3]
+        self.assertEqual(heard, (LISTENING, 2, 9102))
         self.assertEqual((listening(9101), listening(9102)), (False, True))
         say(LISTEN, 3, port=9102)
         kind, number, _, why = hear()

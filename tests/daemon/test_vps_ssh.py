@@ -273,6 +273,37 @@ class VpsSsh(OwnCluster):
 
     # ---- the proxy
 
+    def test_a_host_without_our_api_is_reached_by_its_proxy(self):
+        """Of what the user's ssh has sent meanwhile, nothing is lost."""
+        class Old(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_error(404)
+
+            def log_message(self, *_):
+                pass
+
+        def proxy(listener):
+            connection = listener.accept()[0]
+            with connection, connection.makefile("rwb") as file:
+                asked.append(file.readline())
+                file.write(b"SUCCESS\n")
+                file.flush()
+                file.write(file.readline().upper())
+
+        asked = []
+        host = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Old)
+        listener = socket.create_server(("127.0.0.1", 0))
+        for serve in (host.serve_forever, lambda: proxy(listener)):
+            threading.Thread(target=serve, daemon=True).start()
+        self.addCleanup(host.server_close)
+        self.addCleanup(host.shutdown)
+        self.addCleanup(listener.close)
+        env = {**self.host.env, "RIVERBOX_NETWORK_HOST_SSH_PROXY_PORT": str(listener.getsockname()[1]), "RIVERBOX_NETWORK_HOST_REACHABLE_ADDRESS": "127.0.0.1"}
+        done = subprocess.run([bin_dir() / "riverbox", "ssh", "--host", f"http://127.0.0.1:{host.server_port}", "--stdio", "1234567890123456789"], env=env, input=b"ssh-2.0-me\r\n",
+                              capture_output=True, timeout=30 * PATIENCE)
+        self.assertEqual((done.returncode, done.stdout), (0, b"SSH-2.0-ME\r\n"), done)
+        self.assertEqual(asked[0].split()[:2], [b"REQUEST_TUNNEL", b"1234567890123456789"])
+
     def test_the_proxy_of_the_references(self):
         id = self.with_key("proxied")["task_id"]
         self.assertEqual(self.ssh("proxied", "true").code, 0)  # it is up

@@ -10,7 +10,7 @@ import time
 import unittest
 from pathlib import Path
 
-from process import PATIENCE, Process, at_exit, binary, free_port, wait_until, work_dir
+from process import PATIENCE, Process, at_exit, binary, free_port, last_words, wait_until, work_dir
 
 NAMES = ("docker", "docker-shell", "host", "runner", "client", "task", "vps", "ssh")
 
@@ -237,7 +237,7 @@ class Host:
         try:
             return wait_until(lambda: (s := self.status(task)) and s.get("status") in states and s, seconds, "x", step=0.05)
         except AssertionError:
-            raise AssertionError(f"task {task} is not {states} after {seconds * PATIENCE:g} s: {self.status(task)}") from None
+            raise AssertionError(f"task {task} is not {states} after {seconds * PATIENCE:g} s: {self.status(task)}\n{last_words(work_dir())}") from None
 
     def submit(self, command, **fields):
         """POST /submit; the first task id."""

@@ -52,6 +52,14 @@ for _signal in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(_signal, lambda number, frame: sys.exit(128 + number))
 
 
+def last_words(folder, lines=25):
+    """The ends of the logs of all hosts and runners below a folder: for the message of a test that has waited in vain."""
+    ends = []
+    for log in sorted(Path(folder).glob("*/log")):
+        ends += [f"---- {log.parent.name}", *log.read_text(errors="replace").splitlines()[-lines:]]
+    return "\n".join(ends)
+
+
 def work_dir():
     """The folder of this test run; made at the first call, removed at the end. Folders of dead runs are removed too."""
     global _work

@@ -3,12 +3,12 @@ import App from "./App.vue";
 import { router } from "./router";
 import "./style.css";
 
-// The router hears of other addresses only once the first page has been fetched.
+// The router hears of other addresses only once the first page has been fetched. (popstate comes with the change itself; a hashchange may come only after the router is ready, and is then nobody's.)
 let meanwhile = "";
 const note = () => (meanwhile = location.hash.slice(1));
-addEventListener("hashchange", note);
+addEventListener("popstate", note);
 router.isReady().finally(() => {
-  removeEventListener("hashchange", note);
+  removeEventListener("popstate", note);
   if (meanwhile) router.replace(meanwhile);
 });
 
