@@ -57,7 +57,17 @@ def last_words(folder, lines=25):
     ends = []
     for log in sorted(Path(folder).glob("*/log")):
         ends += [f"---- {log.parent.name}", *log.read_text(errors="replace").splitlines()[-lines:]]
+    for pid in children(os.getpid()):
+        ends.append(f"---- threads of process {pid}: " + ", ".join(_thread(task) for task in Path(f"/proc/{pid}/task").glob("*")))
     return "\n".join(ends)
+
+
+def _thread(task):
+    """Its name, and what it waits for in the kernel."""
+    try:
+        return " ".join((task / file).read_text().strip() for file in ("comm", "wchan")) + " " + (task / "syscall").read_text().split(" ")[0].strip()
+    except OSError:
+        return "(gone)"
 
 
 def work_dir():
