@@ -3,6 +3,7 @@ same program shows when it runs in such a window directly. place.py says which e
 import hashlib
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -65,11 +66,18 @@ class TerminalCase(unittest.TestCase):
     def assert_same(self, ours, reference, what):
         deadline = time.monotonic() + 8  # on a busy machine one may be late
         while True:
-            a, b = ours.settled(attributes=True), reference.settled(attributes=True)
+            a, b = shown(ours.settled(attributes=True)), shown(reference.settled(attributes=True))
             if (a == b and ours.cursor() == reference.cursor()) or time.monotonic() > deadline:
                 break
         self.assertEqual(a, b, f"{what}: through docker-shell (first) it looks otherwise than directly (second)")
         self.assertEqual(ours.cursor(), reference.cursor(), f"{what}: the cursor stands elsewhere")
+
+
+def shown(rows):
+    """Without what stands below the last text: tmux tells of attributes there that nobody sees."""
+    while rows and not re.sub(r"\x1b\[[0-9;]*m", "", rows[-1]).strip():
+        rows = rows[:-1]
+    return rows
 
 
 class Screens(TerminalCase):
