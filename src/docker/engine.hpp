@@ -202,7 +202,7 @@ public:
   };
   LastStep last_step(const std::string& reference);
   void tag_image(const std::string& id, const std::string& reference);
-  // DELETE /images/{ref}: with its last tag goes the image, and layers that nobody uses. Refused while a container needs it; forced, only the tag goes then.
+  // DELETE /images/{ref}: with its last tag goes the image, and layers that nobody uses. Refused while a container needs it; forced, only the tag goes while one of them runs, and the image with it while they all stand.
   void untag_image(const std::string& reference, bool force = false);
   // Removes an image that has no tag and that no container and no other image needs; else, and on any error, it stays. Never throws.
   void remove_unused_image(const std::string& id) noexcept;

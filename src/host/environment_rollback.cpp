@@ -44,6 +44,16 @@ std::optional<environment::Signature> Environments::sign_again(Rollback& rollbac
   return std::nullopt;
 }
 
+// By force only the tag goes, if a container of the image runs. If all of them stand, the image itself would: then it keeps the tag until the container has another image, or is gone.
+void Environments::untag_rolled_back(const EnvironmentName& name, bool runs) noexcept {
+  const std::string tag = naming_.environment_image(name.str(), "rollback");
+  try {
+    if (engine_.find_image(tag)) engine_.untag_image(tag, runs);
+  } catch (const std::exception& error) {
+    log::debug("host", "a tag stays", {{"image", tag}, {"reason", error.what()}});
+  }
+}
+
 // The image comes first, which takes long and can fail; then the container is exchanged as create-tar does it.
 void Environments::renew_container(const EnvironmentName& name, const environment::Version& version, const StepCallback& progress) {
   environment::ArchiveFile file(share_.place_of(version.tarball), share_.index_place(version.tarball));
@@ -56,16 +66,11 @@ void Environments::renew_container(const EnvironmentName& name, const environmen
                                   [&](const environment::SyncProgress& p) { progress({p.step, p.bytes, p.total_bytes}); });
   environment::Loader::untag(engine_, loaded.arrival_tag);
   struct Untag {
-    docker::Engine& engine;
-    const std::string& tag;
-    ~Untag() {
-      try {
-        engine.untag_image(tag, true);  // its container keeps the image
-      } catch (const std::exception& error) {
-        log::warning("host", "a tag is left over", {{"image", tag}, {"reason", error.what()}});
-      }
-    }
-  } untag_at_the_end{engine_, tag};
+    Environments& environments;
+    const EnvironmentName& name;
+    bool runs = false;
+    ~Untag() { environments.untag_rolled_back(name, runs); }
+  } untag_at_the_end{*this, name};
 
   progress({"renewing the container"});
   environment::ContainerChain chain(engine_, naming_, name.str());
@@ -83,6 +88,7 @@ void Environments::renew_container(const EnvironmentName& name, const environmen
   }
   chain.settle();
   if (runs) engine_.start_container(current.name);
+  untag_at_the_end.runs = runs;
   publications_.forget(name.str());
   if (failure) std::rethrow_exception(failure);
   if (current.labels.contains(naming_.label("chained"))) engine_.remove_unused_image(current.image_id);

@@ -171,6 +171,7 @@ EnvironmentContainer Environments::remove(const std::string& text) {
     }
   }
   // The image that the last create-tar committed, and those before it, are nobody's without their container.
+  untag_rolled_back(found.name, false);
   if (found.container.labels.contains(naming_.label("chained"))) engine_.remove_unused_image(found.container.image_id);
   log::info("host", "environment container deleted", {{"environment", found.name.str()}});
   options_.tell("deleted", found.name.str(), {});
@@ -205,6 +206,7 @@ environment::Published Environments::create_tar(const std::string& text, bool sq
       [&] { publications_.forget(found.name.str()); });
   constexpr std::chrono::seconds kQuick{3};  // whoever has waited longer shall not wait for this as well
   if (published.tidying.wait_until(begin + kQuick) == std::future_status::timeout) turn.leave(std::move(published.tidying));
+  untag_rolled_back(found.name, false);
   log::info("host", "version published", {{"environment", found.name.str()}, {"tarball", published.version.tarball},
                                           {"bytes", std::to_string(published.version.size_bytes)}});
   tell_published("published", found.name, published.version, published.pruned);

@@ -108,6 +108,7 @@ private:
   EnvironmentContainer resolve(const std::string& name);
   void tell_published(std::string_view action, const EnvironmentName& name, const environment::Version& version, const std::vector<std::string>& pruned);
   void undo_interrupted(const store::PublicationRecord& publication);
+  void untag_rolled_back(const EnvironmentName& name, bool runs) noexcept;
   void renew_container(const EnvironmentName& name, const environment::Version& version, const StepCallback& progress);
   std::optional<environment::Signature> sign_again(Rollback& rollback, const EnvironmentName& name, const environment::Version& version, std::int64_t number,
                                                    environment::Archive archive) const;

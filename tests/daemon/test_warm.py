@@ -123,6 +123,17 @@ class Warm(unittest.TestCase):
         self.assertEqual(self.place.publish("three") > one, True)
         self.assertEqual(self.place.says()[0], "three")
 
+    def test_rollback_of_a_container_that_stands(self):
+        one = self.place.publish("one")
+        self.place.publish("two")
+        self.host.docker("stop-container", self.place.name, check=True)
+        self.host.docker("rollback", self.place.name, str(one), "--container", check=True)
+        self.host.docker("create-tar", self.place.name, check=True)  # of what it stands with
+        self.assertEqual(self.place.says()[0], "one")
+        self.host.docker("start-container", self.place.name, check=True)
+        self.place.publish("three")
+        wait_until(lambda: "rollback" not in self.c.host_engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}"), 10, "its tag to go")
+
     def test_rollback_to_what_is_damaged_changes_nothing(self):
         one, two = self.place.publish("one"), self.place.publish("two")
         with open(self.host.tars / f"{self.place.name}-{one}.tar", "r+b") as tar:
