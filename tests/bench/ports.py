@@ -103,6 +103,8 @@ def answers(address):
 @contextmanager
 def sshd(nsenter, folder):
     """An OpenSSH server in the container's network, and the words for a client that may log in."""
+    if not Path("/usr/sbin/sshd").exists():
+        sys.exit("ports: there is no OpenSSH server to compare with (Debian: openssh-server)")
     folder.mkdir()
     for key in ("host-key", "key"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True)
